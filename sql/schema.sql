@@ -1,0 +1,34 @@
+-- The tables that anomaly_init() creates where they are missing. Every statement can run any number of times.
+
+-- One row per log message. An insert may leave out all but id and text.
+CREATE TABLE IF NOT EXISTS log_entries (
+    id                TEXT PRIMARY KEY NOT NULL,
+    tenant_id         TEXT NOT NULL DEFAULT '',
+    source_id         TEXT,
+    ingest_time       TEXT NOT NULL DEFAULT (strftime('%Y-%m-%dT%H:%M:%f000+00:00', 'now')),
+    timestamp_iso     TEXT,
+    severity          TEXT,
+    text              TEXT,
+    anomaly_score     REAL,
+    anomaly_label     TEXT,
+    anomaly_scored_at TEXT
+);
+
+-- One row per confident anomaly and scorer.
+CREATE TABLE IF NOT EXISTS detections (
+    id              TEXT PRIMARY KEY NOT NULL,
+    tenant_id       TEXT NOT NULL DEFAULT '',
+    entry_id        TEXT NOT NULL,
+    source_id       TEXT,
+    anomaly_label   TEXT NOT NULL,
+    anomaly_score   REAL NOT NULL,
+    severity        TEXT,
+    text            TEXT,
+    timestamp_iso   TEXT,
+    detected_at     TEXT NOT NULL,
+    acknowledged    INTEGER NOT NULL DEFAULT 0,
+    acknowledged_at TEXT,
+    notes           TEXT,
+    scorer          TEXT NOT NULL DEFAULT 'anomaly',
+    UNIQUE (entry_id, scorer)
+);

@@ -1,0 +1,266 @@
+//! The settings of one connection.
+//!
+//! Each setting starts as its environment variable says, else at its default, and can be changed with
+//! `anomaly_config(key, value)`. [`SETTINGS`] is the list that error texts, the status table and the documentation
+//! follow.
+
+use std::time::Duration;
+
+use crate::error::{Error, Result};
+use crate::value::Value;
+
+/// What there is to know about one setting.
+#[derive(Debug)]
+pub struct Setting {
+    /// The key that `anomaly_config` takes.
+    pub key: &'static str,
+    /// The environment variable that holds the default.
+    pub variable: &'static str,
+    /// What may be set, in words.
+    pub allowed: &'static str,
+}
+
+/// Every setting, in the order in which they are documented.
+pub const SETTINGS: &[Setting] = &[
+    Setting {
+        key: "model",
+        variable: "TURNSTONE_ANOMALY_MODEL",
+        allowed: "'bundled', the path of a folder with config.json, tokenizer.json and model.onnx, or '' for none",
+    },
+    Setting { key: "device", variable: "TURNSTONE_ANOMALY_DEVICE", allowed: "'cpu'" },
+    Setting {
+        key: "batch",
+        variable: "TURNSTONE_ANOMALY_BATCH",
+        allowed: "a whole number of rows from 1 to 65536",
+    },
+    Setting { key: "threshold", variable: "TURNSTONE_ANOMALY_THRESHOLD", allowed: "a number from 0 to 1" },
+    Setting { key: "tenant_id", variable: "TURNSTONE_TENANT_ID", allowed: "any text" },
+    Setting {
+        key: "threads",
+        variable: "TURNSTONE_ANOMALY_THREADS",
+        allowed: "a whole number of threads from 1 to 256",
+    },
+    Setting {
+        key: "busy_timeout_ms",
+        variable: "TURNSTONE_ANOMALY_BUSY_TIMEOUT_MS",
+        allowed: "a whole number of milliseconds from 0 to 86400000",
+    },
+    Setting {
+        key: "cache_entries",
+        variable: "TURNSTONE_ANOMALY_CACHE_ENTRIES",
+        allowed: "a whole number of texts from 0 to 10000000",
+    },
+];
+
+/// The settings of one connection, each of them valid.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Settings {
+    /// The model as the user named it; empty when none is configured.
+    pub model: String,
+    /// Where the model runs.
+    pub device: String,
+    /// Rows that are read, scored and committed together.
+    pub batch: usize,
+    /// The lowest score of an anomalous label that makes a detection.
+    pub threshold: f64,
+    /// The tenant whose rows are scored, beside those that belong to none.
+    pub tenant_id: String,
+    /// Threads that run the model.
+    pub threads: usize,
+    /// How long to wait for another connection's lock, in milliseconds.
+    pub busy_timeout_ms: u64,
+    /// How many texts the memo holds.
+    pub cache_entries: usize,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            model: String::new(),
+            device: "cpu".to_owned(),
+            batch: 256,
+            threshold: 0.75,
+            tenant_id: String::new(),
+            threads: std::thread::available_parallelism().map_or(1, usize::from).min(256),
+            busy_timeout_ms: 30_000,
+            cache_entries: 65_536,
+        }
+    }
+}
+
+impl Settings {
+    /// The defaults, changed by what `environment` holds. An empty variable counts as unset.
+    pub fn from_environment(environment: impl Fn(&str) -> Option<String>) -> Result<Self> {
+        let mut settings = Self::default();
+        for Setting { key, variable, .. } in SETTINGS {
+            if let Some(value) = environment(variable).filter(|value| !value.is_empty()) {
+                settings
+                    .set(key, &value)
+                    .map_err(|error| error.context(format!("environment variable {variable}")))?;
+            }
+        }
+        Ok(settings)
+    }
+
+    /// Changes one setting, or leaves everything as it is and says what is allowed.
+    pub fn set(&mut self, key: &str, value: &str) -> Result<()> {
+        let setting = find(key)?;
+        let unusable = || {
+            Error::argument(format!(
+                "setting '{key}' cannot be '{}': allowed is {}",
+                abridged(value),
+                setting.allowed
+            ))
+        };
+        let count = |low, high| whole_number(value, low, high).ok_or_else(unusable);
+        match setting.key {
+            "model" => self.model = value.to_owned(),
+            "device" if value == "cpu" => self.device = value.to_owned(),
+            "batch" => self.batch = count(1, MAX_BATCH)?,
+            "threshold" => self.threshold = fraction(value).ok_or_else(unusable)?,
+            "tenant_id" => self.tenant_id = value.to_owned(),
+            "threads" => self.threads = count(1, 256)?,
+            "busy_timeout_ms" => self.busy_timeout_ms = count(0, 86_400_000)? as u64,
+            "cache_entries" => self.cache_entries = count(0, 10_000_000)?,
+            _ => return Err(unusable()),
+        }
+        Ok(())
+    }
+
+    /// The present value of one setting.
+    pub fn get(&self, key: &str) -> Result<Value> {
+        Ok(match find(key)?.key {
+            "model" => self.model.as_str().into(),
+            "device" => self.device.as_str().into(),
+            "batch" => self.batch.into(),
+            "threshold" => self.threshold.into(),
+            "tenant_id" => self.tenant_id.as_str().into(),
+            "threads" => self.threads.into(),
+            "busy_timeout_ms" => Value::Integer(self.busy_timeout_ms as i64),
+            "cache_entries" => self.cache_entries.into(),
+            _ => Value::Null,
+        })
+    }
+
+    /// How long to wait for another connection's lock.
+    pub fn busy_timeout(&self) -> Duration {
+        Duration::from_millis(self.busy_timeout_ms)
+    }
+}
+
+/// The largest SQL batch: a batch is held in memory and committed as a whole.
+const MAX_BATCH: usize = 65_536;
+
+fn find(key: &str) -> Result<&'static Setting> {
+    SETTINGS.iter().find(|setting| setting.key == key).ok_or_else(|| {
+        let known: Vec<_> = SETTINGS.iter().map(|setting| setting.key).collect();
+        Error::argument(format!("there is no setting '{}': known are {}", abridged(key), known.join(", ")))
+    })
+}
+
+fn whole_number(value: &str, low: usize, high: usize) -> Option<usize> {
+    let number = value.trim().parse().ok()?;
+    (low..=high).contains(&number).then_some(number)
+}
+
+fn fraction(value: &str) -> Option<f64> {
+    let number = value.trim().parse().ok()?;
+    (0.0..=1.0).contains(&number).then_some(number)
+}
+
+/// The first 80 characters: an error text must stay readable whatever was passed.
+fn abridged(value: &str) -> String {
+    match value.char_indices().nth(80) {
+        Some((end, _)) => format!("{}…", &value[..end]),
+        None => value.to_owned(),
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    fn environment<'a>(pairs: &'a [(&str, &str)]) -> impl Fn(&str) -> Option<String> + 'a {
+        |name| pairs.iter().find(|(key, _)| *key == name).map(|(_, value)| (*value).to_owned())
+    }
+
+    #[test]
+    fn the_environment_gives_the_defaults() {
+        let settings = Settings::from_environment(environment(&[
+            ("TURNSTONE_ANOMALY_MODEL", "bundled"),
+            ("TURNSTONE_ANOMALY_BATCH", "64"),
+            ("TURNSTONE_ANOMALY_THRESHOLD", "0.9"),
+            ("TURNSTONE_TENANT_ID", "acme"),
+        ]))
+        .unwrap();
+        let expected = Settings {
+            model: "bundled".into(),
+            batch: 64,
+            threshold: 0.9,
+            tenant_id: "acme".into(),
+            ..Settings::default()
+        };
+        assert_eq!(settings, expected);
+    }
+
+    #[test]
+    fn an_empty_variable_counts_as_unset() {
+        let settings = Settings::from_environment(environment(&[("TURNSTONE_ANOMALY_BATCH", "")])).unwrap();
+        assert_eq!(settings, Settings::default());
+    }
+
+    #[test]
+    fn a_bad_variable_is_named_with_what_is_allowed() {
+        let error =
+            Settings::from_environment(environment(&[("TURNSTONE_ANOMALY_BATCH", "many")])).unwrap_err();
+        assert_eq!(
+            error.to_string(),
+            "environment variable TURNSTONE_ANOMALY_BATCH: setting 'batch' cannot be 'many': \
+             allowed is a whole number of rows from 1 to 65536"
+        );
+    }
+
+    #[test]
+    fn every_setting_reads_back_what_was_set() {
+        let mut settings = Settings::default();
+        let values = ["bundled", "cpu", "7", "0.5", "acme", "3", "250", "0"];
+        for (setting, value) in SETTINGS.iter().zip(values) {
+            settings.set(setting.key, value).unwrap();
+            assert_eq!(settings.get(setting.key).unwrap().into_text().unwrap(), value);
+        }
+    }
+
+    #[test]
+    fn an_unusable_value_changes_nothing() {
+        let mut settings = Settings::default();
+        for (key, value) in [
+            ("batch", "0"),
+            ("batch", "65537"),
+            ("threshold", "7"),
+            ("threshold", "NaN"),
+            ("device", "toaster"),
+            ("threads", "-1"),
+        ] {
+            let error = settings.set(key, value).unwrap_err().to_string();
+            assert!(error.contains(key) && error.contains(value) && error.contains("allowed is"), "{error}");
+        }
+        assert_eq!(settings, Settings::default());
+    }
+
+    #[test]
+    fn an_unknown_setting_lists_the_known_ones() {
+        let error = Settings::default().get("modle").unwrap_err().to_string();
+        assert_eq!(
+            error,
+            "there is no setting 'modle': known are model, device, batch, threshold, tenant_id, threads, \
+             busy_timeout_ms, cache_entries"
+        );
+    }
+
+    #[test]
+    fn a_long_value_is_abridged_in_the_error() {
+        let error = Settings::default().get(&"x".repeat(1000)).unwrap_err().to_string();
+        assert!(error.len() < 300, "{error}");
+    }
+}

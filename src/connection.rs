@@ -1,0 +1,129 @@
+//! What one SQLite connection holds: its settings, its model, its memo.
+//!
+//! No lock is held while SQL or the model runs: a trigger that the extension's own SQL fires may call its functions.
+
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use crate::classification::{self, Answer};
+use crate::config::Settings;
+use crate::error::{Error, Result};
+use crate::memo::Memo;
+use crate::model::{Check, Folder, Shared, shared};
+use crate::value::Value;
+
+/// The state behind the functions of one SQLite connection.
+#[derive(Debug)]
+pub struct Connection {
+    beside: Option<PathBuf>,
+    settings: Mutex<Settings>,
+    model: Mutex<Option<Arc<Shared>>>,
+    memo: Mutex<Memo>,
+    totals: Mutex<Totals>,
+}
+
+/// What happened on this connection so far.
+#[derive(Clone, Debug, Default)]
+pub struct Totals {
+    /// Entries scored.
+    pub scored: usize,
+    /// Detections inserted.
+    pub detections: usize,
+    /// Entries that could not be scored.
+    pub failed: usize,
+    /// The text of the last error.
+    pub last_error: Option<String>,
+}
+
+impl Connection {
+    /// The state of a new connection; `library` is the file of the extension, beside which its companions lie.
+    pub fn open(library: Option<&Path>) -> Result<Self> {
+        let settings = Settings::from_environment(|name| std::env::var(name).ok())?;
+        Ok(Self {
+            beside: library.and_then(Path::parent).map(Path::to_owned),
+            memo: Mutex::new(Memo::new(settings.cache_entries)),
+            settings: Mutex::new(settings),
+            model: Mutex::default(),
+            totals: Mutex::default(),
+        })
+    }
+
+    /// A copy of the present settings.
+    pub fn settings(&self) -> Settings {
+        lock(&self.settings).clone()
+    }
+
+    /// Changes a setting. A model that cannot be found is refused here; it is loaded when it is first used.
+    pub fn configure(&self, key: &str, value: &str) -> Result<Value> {
+        let before = self.settings();
+        let mut after = before.clone();
+        after.set(key, value)?;
+        if after.model != before.model && !after.model.is_empty() {
+            Folder::find(&after.model, self.beside.as_deref())?;
+        }
+        if (&after.model, &after.device, after.threads) != (&before.model, &before.device, before.threads) {
+            *lock(&self.model) = None;
+        }
+        if (&after.model, after.cache_entries) != (&before.model, before.cache_entries) {
+            *lock(&self.memo) = Memo::new(after.cache_entries);
+        }
+        let changed = after.get(key);
+        *lock(&self.settings) = after;
+        changed
+    }
+
+    /// Drops the model and everything remembered; the settings stay.
+    pub fn reset(&self) {
+        *lock(&self.model) = None;
+        *lock(&self.memo) = Memo::new(self.settings().cache_entries);
+    }
+
+    /// The configured model, found but not necessarily loaded.
+    pub fn model(&self) -> Result<Arc<Shared>> {
+        let settings = self.settings();
+        if settings.model.is_empty() {
+            return Err(Error::argument(
+                "no model is configured: SELECT anomaly_config('model', 'bundled') takes the one that ships with \
+                 the extension; a folder or the environment variable TURNSTONE_ANOMALY_MODEL names another",
+            ));
+        }
+        let mut model = lock(&self.model);
+        if let Some(model) = &*model {
+            return Ok(Arc::clone(model));
+        }
+        let folder = Folder::find(&settings.model, self.beside.as_deref())?;
+        let found = shared(folder, &settings.device, settings.threads, self.beside.as_deref());
+        Ok(Arc::clone(model.insert(found)))
+    }
+
+    /// The answers of the configured model for `texts`, in their order.
+    pub fn classify(&self, model: &Shared, texts: &[&str], check: Check<'_>) -> Result<Vec<Answer>> {
+        classification::classify(model.classifier()?, &self.memo, texts, check)
+    }
+
+    /// Texts answered from memory, runs of the model, and texts held.
+    pub fn memo_counters(&self) -> (u64, u64, usize) {
+        let memo = lock(&self.memo);
+        let (hits, misses) = memo.counters();
+        (hits, misses, memo.len())
+    }
+
+    /// What happened so far.
+    pub fn totals(&self) -> Totals {
+        lock(&self.totals).clone()
+    }
+
+    /// Adds to what happened.
+    pub fn record(&self, change: impl FnOnce(&mut Totals)) {
+        change(&mut lock(&self.totals));
+    }
+
+    /// Remembers the text of an error on its way to the host.
+    pub fn note<T>(&self, outcome: Result<T>) -> Result<T> {
+        outcome.inspect_err(|error| self.record(|totals| totals.last_error = Some(error.to_string())))
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

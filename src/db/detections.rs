@@ -1,0 +1,209 @@
+//! The `detections` table: what a batch writes, what is listed, what is acknowledged.
+
+use std::time::Duration;
+
+use rusqlite::types::Value as SqlValue;
+use rusqlite::{params, params_from_iter};
+use uuid::Uuid;
+
+use super::entries::{self, Entry, Queue};
+use super::{Database, atomically, now, owned, schema, wait_while_locked};
+use crate::error::Result;
+use crate::value::Value;
+
+/// The name under which this extension's detections are filed.
+const SCORER: &str = "anomaly";
+
+/// The columns of `detections`, in the order of its schema.
+pub const COLUMNS: &[&str] = &[
+    "id",
+    "tenant_id",
+    "entry_id",
+    "source_id",
+    "anomaly_label",
+    "anomaly_score",
+    "severity",
+    "text",
+    "timestamp_iso",
+    "detected_at",
+    "acknowledged",
+    "acknowledged_at",
+    "notes",
+    "scorer",
+];
+
+/// What the model said of one entry.
+#[derive(Debug)]
+pub struct Scored<'a> {
+    /// The entry.
+    pub entry: &'a Entry,
+    /// Score and label; `None` where the entry could not be scored.
+    pub outcome: Option<Outcome<'a>>,
+}
+
+/// Score, label, and whether they make a detection.
+#[derive(Clone, Copy, Debug)]
+pub struct Outcome<'a> {
+    /// The score of the label.
+    pub score: f64,
+    /// The label, upper-cased.
+    pub label: &'a str,
+    /// The severity to file it under where it is a detection.
+    pub detection: Option<&'a str>,
+}
+
+/// What a batch came to. An entry that another scorer was quicker with counts nowhere.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Written {
+    /// Entries that got a score and a label.
+    pub scored: usize,
+    /// Detections that were inserted.
+    pub detections: usize,
+    /// Entries that were marked as scored without either.
+    pub failed: usize,
+}
+
+/// Writes a batch as a whole: scores and detections together.
+///
+/// Detections come first. Where no savepoint protects the batch, a retry then finds entries still pending whose
+/// detections exist, which it skips, and never a scored entry whose detection was lost.
+pub fn write_batch(
+    database: &Database,
+    queue: &Queue,
+    tenant_id: &str,
+    timeout: Duration,
+    batch: &[Scored<'_>],
+) -> Result<Written> {
+    let scorer = schema::has_scorer(database)?;
+    atomically(database, timeout, |database| {
+        let scored_at = now();
+        let detections = insert_all(database, queue, tenant_id, scorer, &scored_at, batch)?;
+        let mut written = Written { detections, ..Written::default() };
+        let mut update = database.0.prepare(&format!(
+            "UPDATE log_entries SET anomaly_score = ?3, anomaly_label = ?4, anomaly_scored_at = ?5 WHERE {}",
+            queue.still_pending()
+        ))?;
+        for Scored { entry, outcome } in batch {
+            let score = outcome.map(|outcome| outcome.score);
+            let label = outcome.map(|outcome| outcome.label);
+            if entries::update(&mut update, entry, score, label, &scored_at)? {
+                *if outcome.is_some() { &mut written.scored } else { &mut written.failed } += 1;
+            }
+        }
+        Ok(written)
+    })
+}
+
+fn insert_all(
+    database: &Database,
+    queue: &Queue,
+    tenant_id: &str,
+    scorer: bool,
+    detected_at: &str,
+    batch: &[Scored<'_>],
+) -> Result<usize> {
+    let (column, value, same_scorer) =
+        if scorer { (", scorer", ", ?12", "AND scorer = ?12") } else { ("", "", "AND ?12 IS NOT NULL") };
+    let mut insert = database.0.prepare(&format!(
+        "INSERT INTO detections (id, tenant_id, entry_id, source_id, anomaly_label, anomaly_score, severity, text,
+                                 timestamp_iso, detected_at{column})
+         SELECT ?3, ?4, ?2, ?5, ?6, ?7, ?8, ?9, ?10, ?11{value}
+         WHERE EXISTS (SELECT 1 FROM log_entries WHERE {pending})
+           AND NOT EXISTS (SELECT 1 FROM detections WHERE entry_id IS ?2 {same_scorer})
+         ON CONFLICT DO NOTHING",
+        pending = queue.still_pending()
+    ))?;
+    let mut inserted = 0;
+    for Scored { entry, outcome } in batch {
+        let Some((outcome, severity)) = outcome.and_then(|outcome| Some((outcome, outcome.detection?)))
+        else {
+            continue;
+        };
+        inserted += insert.execute(params![
+            entry.key,
+            entry.id,
+            Uuid::new_v4().to_string(),
+            tenant_id,
+            entry.source_id,
+            outcome.label,
+            outcome.score,
+            severity,
+            entry.text(),
+            entry.timestamp_iso,
+            detected_at,
+            SCORER,
+        ])?;
+    }
+    Ok(inserted)
+}
+
+/// Which detections to list.
+#[derive(Debug)]
+pub struct Filter {
+    /// The tenant whose detections are listed, beside those that belong to none.
+    pub tenant_id: String,
+    /// At most so many.
+    pub limit: i64,
+    /// Only those that nobody has acknowledged.
+    pub unacknowledged: bool,
+    /// Only those with this label.
+    pub label: Option<String>,
+    /// Only those of this scorer.
+    pub scorer: Option<String>,
+}
+
+/// The detections that `filter` lets through, newest first; each row has the values of [`COLUMNS`].
+pub fn list(database: &Database, filter: &Filter) -> Result<Vec<Vec<Value>>> {
+    schema::require(database)?;
+    // A table of the seed's may lack columns that came later.
+    let columns = if schema::has_scorer(database)? { COLUMNS.join(", ") } else { without_scorer() };
+    let mut sql = format!("SELECT {columns} FROM detections WHERE (tenant_id = ? OR tenant_id = '')");
+    let mut parameters = vec![SqlValue::Text(filter.tenant_id.clone())];
+    if filter.unacknowledged {
+        sql.push_str(" AND acknowledged = 0");
+    }
+    if let Some(label) = &filter.label {
+        sql.push_str(" AND anomaly_label = ?");
+        parameters.push(SqlValue::Text(label.to_uppercase()));
+    }
+    if let Some(scorer) = &filter.scorer {
+        sql.push_str(" AND scorer = ?");
+        parameters.push(SqlValue::Text(scorer.to_lowercase()));
+    }
+    sql.push_str(" ORDER BY detected_at DESC LIMIT ?");
+    parameters.push(SqlValue::Integer(filter.limit));
+    let mut statement = database.0.prepare(&sql)?;
+    let rows = statement.query_map(params_from_iter(parameters), |row| {
+        (0..COLUMNS.len()).map(|index| Ok(owned(row.get_ref(index)?).into())).collect()
+    })?;
+    Ok(rows.collect::<rusqlite::Result<_>>()?)
+}
+
+fn without_scorer() -> String {
+    COLUMNS.join(", ").replace("scorer", "'anomaly' AS scorer")
+}
+
+/// Marks a detection as acknowledged; false when the tenant has none with this id.
+pub fn acknowledge(
+    database: &Database,
+    tenant_id: &str,
+    timeout: Duration,
+    id: &str,
+    notes: &str,
+) -> Result<bool> {
+    schema::require(database)?;
+    wait_while_locked(database, timeout, || {
+        let updated = database.0.execute(
+            "UPDATE detections SET acknowledged = 1, acknowledged_at = ?1, notes = ?2
+             WHERE id = ?3 AND (tenant_id = ?4 OR tenant_id = '')",
+            params![now(), notes, id, tenant_id],
+        )?;
+        Ok(updated > 0)
+    })
+}
+
+/// Counts the detections of all tenants.
+pub fn count(database: &Database) -> Result<usize> {
+    let count: i64 = database.0.query_row("SELECT count(*) FROM detections", [], |row| row.get(0))?;
+    Ok(usize::try_from(count).unwrap_or(0))
+}

@@ -1,0 +1,190 @@
+//! The pending rows of `log_entries`, and their way to scored.
+
+use std::collections::VecDeque;
+
+use rusqlite::types::{Value as SqlValue, ValueRef};
+use rusqlite::{OptionalExtension, Row, params};
+
+use super::{Database, owned};
+use crate::error::Result;
+
+/// How many keys are looked up at once.
+///
+/// Without the index that `anomaly_init()` makes, the look-up scans and sorts the table: it must not happen for every
+/// batch. With or without it, what is held in memory does not grow with the table.
+const LOOK_AHEAD: usize = 65_536;
+
+/// How many code points of a text a detection keeps.
+const DETECTION_TEXT: usize = 2000;
+
+/// The rows of one tenant, and those of none.
+const TENANT: &str = "(tenant_id = ?1 OR tenant_id = '')";
+
+/// One log entry as it was read.
+#[derive(Debug)]
+pub struct Entry {
+    pub(super) key: SqlValue,
+    pub(super) id: SqlValue,
+    pub(super) source_id: SqlValue,
+    pub(super) timestamp_iso: SqlValue,
+    text: Option<String>,
+}
+
+impl Entry {
+    /// The text, cut to the 2,000 code points that a detection keeps; `None` where it is `NULL`.
+    ///
+    /// Numbers are read as their text, blobs and invalid UTF-8 with replacement characters.
+    pub fn text(&self) -> Option<&str> {
+        self.text.as_deref()
+    }
+
+    /// How to name the entry in a message.
+    pub fn name(&self) -> String {
+        match &self.id {
+            SqlValue::Text(text) => format!("entry '{text}'"),
+            SqlValue::Integer(number) => format!("entry {number}"),
+            _ => "an entry".to_owned(),
+        }
+    }
+
+    fn read(key: SqlValue, row: &Row<'_>) -> rusqlite::Result<Self> {
+        Ok(Self {
+            key,
+            id: owned(row.get_ref(0)?),
+            source_id: owned(row.get_ref(1)?),
+            timestamp_iso: owned(row.get_ref(2)?),
+            text: match row.get_ref(3)? {
+                ValueRef::Null => None,
+                ValueRef::Text(bytes) | ValueRef::Blob(bytes) => {
+                    Some(first_code_points(bytes, DETECTION_TEXT))
+                }
+                // The query casts numbers to text.
+                ValueRef::Integer(_) | ValueRef::Real(_) => None,
+            },
+        })
+    }
+}
+
+/// The first `count` code points; reads no further, however long the text is.
+fn first_code_points(bytes: &[u8], count: usize) -> String {
+    const LONGEST_CODE_POINT: usize = 4;
+    let (head, _) = bytes.split_at(bytes.len().min(count * LONGEST_CODE_POINT));
+    String::from_utf8_lossy(head).chars().take(count).collect()
+}
+
+/// Pending entries, newest `ingest_time` first.
+#[derive(Debug)]
+pub struct Queue {
+    tenant_id: String,
+    /// The column that finds a row again: `rowid` where the table has one.
+    key: &'static str,
+    ahead: VecDeque<SqlValue>,
+    /// Whether the last look-up saw the end of the pending rows.
+    exhausted: bool,
+    /// The first key of the last look-up: to see it again means that the rows do not leave the queue.
+    first: Option<SqlValue>,
+}
+
+impl Queue {
+    /// The queue of one tenant.
+    pub fn open(database: &Database, tenant_id: &str) -> Self {
+        let has_rowid = database.0.prepare("SELECT rowid FROM log_entries").is_ok();
+        Self {
+            tenant_id: tenant_id.to_owned(),
+            key: if has_rowid { "rowid" } else { "id" },
+            ahead: VecDeque::new(),
+            exhausted: false,
+            first: None,
+        }
+    }
+
+    /// The next entries that are still pending, at most `limit`; none after the last.
+    pub fn next_batch(&mut self, database: &Database, limit: usize) -> Result<Vec<Entry>> {
+        let mut entries = Vec::new();
+        while entries.is_empty() && (!self.ahead.is_empty() || self.look_ahead(database)?) {
+            let keys: Vec<_> = self.ahead.drain(..limit.min(self.ahead.len())).collect();
+            entries = self.read(database, keys)?;
+        }
+        Ok(entries)
+    }
+
+    /// Fills `ahead`; false when nothing more is pending.
+    fn look_ahead(&mut self, database: &Database) -> Result<bool> {
+        if self.exhausted {
+            return Ok(false);
+        }
+        let mut statement = database.0.prepare(&format!(
+            "SELECT {} FROM log_entries WHERE anomaly_scored_at IS NULL AND {TENANT}
+             ORDER BY ingest_time DESC LIMIT {LOOK_AHEAD}",
+            self.key
+        ))?;
+        let keys = statement.query_map([&self.tenant_id], |row| row.get(0))?;
+        self.ahead = keys.collect::<rusqlite::Result<_>>()?;
+        let first = self.ahead.front().cloned();
+        // Rows that stay pending although they were scored (a trigger may see to that) must not be scored for ever.
+        let stuck = first.is_some() && first == self.first;
+        self.exhausted = stuck || self.ahead.len() < LOOK_AHEAD;
+        if stuck {
+            self.ahead.clear();
+        }
+        self.first = first;
+        Ok(!self.ahead.is_empty())
+    }
+
+    fn read(&self, database: &Database, keys: Vec<SqlValue>) -> Result<Vec<Entry>> {
+        let mut statement = database.0.prepare(&format!(
+            "SELECT id, source_id, timestamp_iso,
+                    CASE WHEN typeof(text) IN ('integer', 'real') THEN CAST(text AS TEXT) ELSE text END
+             FROM log_entries WHERE {} = ?1 AND anomaly_scored_at IS NULL",
+            self.key
+        ))?;
+        let mut entries = Vec::with_capacity(keys.len());
+        for key in keys {
+            let row = statement.query_row([&key], |row| Entry::read(key.clone(), row)).optional()?;
+            entries.extend(row);
+        }
+        Ok(entries)
+    }
+
+    /// The condition that finds an entry again, as long as it is pending: parameters 1 and 2 are its key and its id.
+    ///
+    /// The id is checked beside the rowid, which `VACUUM` may give to another row.
+    pub(super) fn still_pending(&self) -> String {
+        format!("{} = ?1 AND id IS ?2 AND anomaly_scored_at IS NULL", self.key)
+    }
+}
+
+/// Counts the pending entries of a tenant.
+pub fn count_pending(database: &Database, tenant_id: &str) -> Result<usize> {
+    let sql = format!("SELECT count(*) FROM log_entries WHERE anomaly_scored_at IS NULL AND {TENANT}");
+    let count: i64 = database.0.query_row(&sql, [tenant_id], |row| row.get(0))?;
+    Ok(usize::try_from(count).unwrap_or(0))
+}
+
+/// Writes one entry's score and label, both `NULL` where it could not be scored; false when it was pending no more.
+pub(super) fn update(
+    statement: &mut rusqlite::Statement<'_>,
+    entry: &Entry,
+    score: Option<f64>,
+    label: Option<&str>,
+    scored_at: &str,
+) -> Result<bool> {
+    Ok(statement.execute(params![entry.key, entry.id, score, label, scored_at])? > 0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_text_is_cut_at_code_points() {
+        assert_eq!(first_code_points("äöü".as_bytes(), 2), "äö");
+        assert_eq!(first_code_points("abc".as_bytes(), 5), "abc");
+        assert_eq!(first_code_points(&"🦀".repeat(3000).into_bytes(), 2000).chars().count(), 2000);
+    }
+
+    #[test]
+    fn invalid_utf8_is_replaced() {
+        assert_eq!(first_code_points(b"a\xffb", 10), "a\u{fffd}b");
+    }
+}

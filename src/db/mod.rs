@@ -1,0 +1,85 @@
+//! The SQL that the extension itself runs, on the host's connection.
+//!
+//! Nothing here changes a setting of that connection, and no statement stays open when a function returns. Values
+//! reach SQL as bound parameters only.
+
+mod busy;
+pub mod detections;
+pub mod entries;
+pub mod schema;
+mod transaction;
+
+use rusqlite::Connection;
+use rusqlite::types::{Value as SqlValue, ValueRef};
+
+pub use busy::wait_while_locked;
+pub use transaction::atomically;
+
+use crate::error::{Error, Kind, Result};
+use crate::value::Value;
+
+/// The host's connection.
+#[derive(Debug)]
+pub struct Database(Connection);
+
+impl Database {
+    /// Wraps a connection that does not own its handle.
+    pub(crate) fn new(connection: Connection) -> Self {
+        Self(connection)
+    }
+
+    /// Fails when the host has interrupted the running statement.
+    ///
+    /// `sqlite3_is_interrupted` came with SQLite 3.41; in all versions an interrupted connection refuses to step any
+    /// statement until the interrupted ones have ended.
+    pub fn check_interrupt(&self) -> Result<()> {
+        self.0.query_row("SELECT 1", [], |_| Ok(())).map_err(Error::from)
+    }
+
+    /// The version of the host's SQLite.
+    pub fn sqlite_version(&self) -> Result<String> {
+        Ok(self.0.query_row("SELECT sqlite_version()", [], |row| row.get(0))?)
+    }
+
+    fn execute(&self, sql: &str) -> Result<()> {
+        Ok(self.0.execute_batch(sql)?)
+    }
+}
+
+impl From<rusqlite::Error> for Error {
+    fn from(error: rusqlite::Error) -> Self {
+        let code = error.sqlite_error().map_or(rusqlite::ffi::SQLITE_ERROR, |error| error.extended_code);
+        match code {
+            rusqlite::ffi::SQLITE_INTERRUPT => Self::interrupted(),
+            _ => Self::new(Kind::Database(code), error.to_string()),
+        }
+    }
+}
+
+impl From<SqlValue> for Value {
+    fn from(value: SqlValue) -> Self {
+        match value {
+            SqlValue::Null => Self::Null,
+            SqlValue::Integer(number) => Self::Integer(number),
+            SqlValue::Real(number) => Self::Real(number),
+            SqlValue::Text(text) => Self::Text(text),
+            SqlValue::Blob(bytes) => Self::Blob(bytes),
+        }
+    }
+}
+
+/// Copies a value, with replacement characters where a text is not UTF-8.
+fn owned(value: ValueRef<'_>) -> SqlValue {
+    match value {
+        ValueRef::Null => SqlValue::Null,
+        ValueRef::Integer(number) => SqlValue::Integer(number),
+        ValueRef::Real(number) => SqlValue::Real(number),
+        ValueRef::Text(bytes) => SqlValue::Text(String::from_utf8_lossy(bytes).into_owned()),
+        ValueRef::Blob(bytes) => SqlValue::Blob(bytes.to_vec()),
+    }
+}
+
+/// The present time in UTC, as the seed writes it: `2026-06-13T16:32:26.123456+00:00`.
+pub fn now() -> String {
+    chrono::Utc::now().format("%Y-%m-%dT%H:%M:%S%.6f+00:00").to_string()
+}

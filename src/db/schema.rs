@@ -1,0 +1,174 @@
+//! The tables `log_entries` and `detections`: made, brought up to date, and checked.
+
+use std::time::Duration;
+
+use super::{Database, atomically};
+use crate::error::{Error, Kind, Result};
+
+const TABLES: &str = include_str!("../../sql/schema.sql");
+const INDEXES: &str = include_str!("../../sql/indexes.sql");
+
+/// What a table needs so that entries can be scored, and what `anomaly_init()` adds to a table that was there before.
+///
+/// The declarations are those that `ALTER TABLE … ADD COLUMN` accepts, which takes no `PRIMARY KEY`, and no
+/// `NOT NULL` or changing default on a table with rows.
+struct Table {
+    name: &'static str,
+    needed: &'static [&'static str],
+    addable: &'static [(&'static str, &'static str)],
+}
+
+const LOG_ENTRIES: Table = Table {
+    name: "log_entries",
+    needed: &[
+        "id",
+        "tenant_id",
+        "source_id",
+        "ingest_time",
+        "timestamp_iso",
+        "text",
+        "anomaly_score",
+        "anomaly_label",
+        "anomaly_scored_at",
+    ],
+    addable: &[
+        ("tenant_id", "TEXT NOT NULL DEFAULT ''"),
+        ("source_id", "TEXT"),
+        ("ingest_time", "TEXT"),
+        ("timestamp_iso", "TEXT"),
+        ("severity", "TEXT"),
+        ("text", "TEXT"),
+        ("anomaly_score", "REAL"),
+        ("anomaly_label", "TEXT"),
+        ("anomaly_scored_at", "TEXT"),
+    ],
+};
+
+const DETECTIONS: Table = Table {
+    name: "detections",
+    needed: &[
+        "id",
+        "tenant_id",
+        "entry_id",
+        "source_id",
+        "anomaly_label",
+        "anomaly_score",
+        "severity",
+        "text",
+        "timestamp_iso",
+        "detected_at",
+    ],
+    addable: &[
+        ("tenant_id", "TEXT NOT NULL DEFAULT ''"),
+        ("source_id", "TEXT"),
+        ("severity", "TEXT"),
+        ("text", "TEXT"),
+        ("timestamp_iso", "TEXT"),
+        ("acknowledged", "INTEGER NOT NULL DEFAULT 0"),
+        ("acknowledged_at", "TEXT"),
+        ("notes", "TEXT"),
+        ("scorer", "TEXT NOT NULL DEFAULT 'anomaly'"),
+    ],
+};
+
+/// Creates what is missing and says what it created; a second call finds nothing to do.
+pub fn init(database: &Database, timeout: Duration) -> Result<Vec<String>> {
+    atomically(database, timeout, |database| {
+        let before = objects(database)?;
+        database.execute(TABLES)?;
+        let mut changes = Vec::new();
+        for table in [&LOG_ENTRIES, &DETECTIONS] {
+            let present = columns(database, table.name)?;
+            for (column, declaration) in table.addable.iter().filter(|(column, _)| !has(&present, column)) {
+                database.execute(&format!("ALTER TABLE {} ADD COLUMN {column} {declaration}", table.name))?;
+                changes.push(format!("added column {}.{column}", table.name));
+            }
+            require_columns(database, table)?;
+        }
+        database.execute(INDEXES)?;
+        index_entries_of_detections(database)?;
+        let created = objects(database)?.into_iter().filter(|object| !before.contains(object));
+        Ok(created.map(|object| format!("created {object}")).chain(changes).collect())
+    })
+    .map_err(|error| error.context("anomaly_init()"))
+}
+
+/// Checks that entries can be scored here; the error names what is missing and how to get it.
+pub fn require(database: &Database) -> Result<()> {
+    require_columns(database, &LOG_ENTRIES)?;
+    require_columns(database, &DETECTIONS)
+}
+
+/// Whether detections of several scorers are told apart here; the seed's first tables did not.
+pub fn has_scorer(database: &Database) -> Result<bool> {
+    Ok(has(&columns(database, DETECTIONS.name)?, "scorer"))
+}
+
+/// Whether there is a `log_entries` table that holds pending entries.
+pub fn has_entries(database: &Database) -> Result<bool> {
+    Ok(has(&columns(database, LOG_ENTRIES.name)?, "anomaly_scored_at"))
+}
+
+/// Whether there is a `detections` table.
+pub fn has_detections(database: &Database) -> Result<bool> {
+    Ok(!columns(database, DETECTIONS.name)?.is_empty())
+}
+
+fn require_columns(database: &Database, table: &Table) -> Result<()> {
+    let present = columns(database, table.name)?;
+    let missing: Vec<_> = table.needed.iter().filter(|column| !has(&present, column)).copied().collect();
+    if missing.is_empty() {
+        return Ok(());
+    }
+    let what = if present.is_empty() {
+        format!("there is no table {}", table.name)
+    } else {
+        format!("table {} lacks {}", table.name, missing.join(", "))
+    };
+    let remedy = "SELECT anomaly_init() makes what is missing";
+    Err(Error::new(Kind::Database(rusqlite::ffi::SQLITE_ERROR), format!("{what}; {remedy}")))
+}
+
+/// A detection is looked up by its entry; where old duplicates rule out a unique index, a plain one must do.
+fn index_entries_of_detections(database: &Database) -> Result<()> {
+    let covered: bool = database.0.query_row(
+        "SELECT EXISTS (
+             SELECT 1 FROM pragma_index_list('detections') AS list
+             WHERE (SELECT name FROM pragma_index_info(list.name) WHERE seqno = 0) = 'entry_id'
+               AND NOT list.partial)",
+        [],
+        |row| row.get(0),
+    )?;
+    if covered {
+        return Ok(());
+    }
+    let duplicates: bool = database.0.query_row(
+        "SELECT EXISTS (SELECT 1 FROM detections GROUP BY entry_id, scorer HAVING count(*) > 1)",
+        [],
+        |row| row.get(0),
+    )?;
+    let unique = if duplicates { "" } else { "UNIQUE" };
+    database
+        .execute(&format!("CREATE {unique} INDEX anomaly_detections_entry ON detections (entry_id, scorer)"))
+}
+
+/// The names of the columns of `table`, generated ones included; none where there is no such table.
+fn columns(database: &Database, table: &str) -> Result<Vec<String>> {
+    let mut statement = database.0.prepare("SELECT name FROM pragma_table_xinfo(?1)")?;
+    let names = statement.query_map([table], |row| row.get(0))?;
+    Ok(names.collect::<rusqlite::Result<_>>()?)
+}
+
+fn has(columns: &[String], column: &str) -> bool {
+    columns.iter().any(|name| name.eq_ignore_ascii_case(column))
+}
+
+fn objects(database: &Database) -> Result<Vec<String>> {
+    let mut statement = database.0.prepare(
+        "SELECT type || ' ' || name FROM sqlite_master
+         WHERE tbl_name IN ('log_entries', 'detections') AND name NOT LIKE 'sqlite\\_%' ESCAPE '\\'
+         ORDER BY rowid",
+    )?;
+    let names = statement.query_map([], |row| row.get(0))?;
+    Ok(names.collect::<rusqlite::Result<_>>()?)
+}

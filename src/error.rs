@@ -1,0 +1,120 @@
+//! The one error type of the extension.
+//!
+//! An [`Error`] is made where the fault is known (which file, which row, what to do about it) and becomes an SQLite
+//! error in one place, `sqlite::value::fail` and its table-function twin. Its text always names the thing and the
+//! remedy; its [`Kind`] decides the [result code](https://www.sqlite.org/rescode.html).
+
+use std::fmt;
+
+/// The result type of the whole crate.
+pub type Result<T> = std::result::Result<T, Error>;
+
+/// What went wrong, in the words a host may want to tell apart.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Kind {
+    /// An argument or a setting that cannot be used.
+    Argument,
+    /// A model folder, a model file or the ONNX Runtime library that is missing or cannot be used.
+    Model,
+    /// The model did not produce usable numbers.
+    Inference,
+    /// The host interrupted the statement.
+    Interrupted,
+    /// SQLite refused; the extended result code says why.
+    Database(i32),
+    /// A defect of this extension.
+    Internal,
+}
+
+/// A fault and its remedy.
+#[derive(Clone, Debug)]
+pub struct Error {
+    kind: Kind,
+    message: String,
+}
+
+const SQLITE_ERROR: i32 = 1;
+const SQLITE_INTERNAL: i32 = 2;
+const SQLITE_BUSY: i32 = 5;
+const SQLITE_INTERRUPT: i32 = 9;
+const SQLITE_BUSY_SNAPSHOT: i32 = 5 | (2 << 8);
+
+impl Error {
+    /// An error of the given kind; `message` names the thing and the remedy.
+    pub fn new(kind: Kind, message: impl Into<String>) -> Self {
+        Self { kind, message: message.into() }
+    }
+
+    /// An argument or setting that cannot be used.
+    pub fn argument(message: impl Into<String>) -> Self {
+        Self::new(Kind::Argument, message)
+    }
+
+    /// A model, or the runtime it needs, that cannot be used.
+    pub fn model(message: impl Into<String>) -> Self {
+        Self::new(Kind::Model, message)
+    }
+
+    /// The statement was interrupted.
+    pub fn interrupted() -> Self {
+        Self::new(
+            Kind::Interrupted,
+            "interrupted; every batch already reported stays as it is, run it again for the rest",
+        )
+    }
+
+    /// What kind of fault this is.
+    pub fn kind(&self) -> Kind {
+        self.kind
+    }
+
+    /// The SQLite [result code](https://www.sqlite.org/rescode.html), extended where SQLite gave an extended one.
+    pub fn code(&self) -> i32 {
+        match self.kind {
+            Kind::Argument | Kind::Model | Kind::Inference => SQLITE_ERROR,
+            Kind::Interrupted => SQLITE_INTERRUPT,
+            Kind::Database(code) => code,
+            Kind::Internal => SQLITE_INTERNAL,
+        }
+    }
+
+    /// Whether waiting may help: another connection holds the lock.
+    ///
+    /// A stale read snapshot (`SQLITE_BUSY_SNAPSHOT`) stays stale however long one waits.
+    pub fn is_locked(&self) -> bool {
+        matches!(self.kind, Kind::Database(code) if code & 0xff == SQLITE_BUSY && code != SQLITE_BUSY_SNAPSHOT)
+    }
+
+    /// The same fault with its surroundings named in front.
+    #[must_use]
+    pub fn context(mut self, context: impl fmt::Display) -> Self {
+        self.message = format!("{context}: {}", self.message);
+        self
+    }
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.message)
+    }
+}
+
+impl std::error::Error for Error {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_lock_can_be_waited_for_but_a_stale_snapshot_cannot() {
+        assert!(Error::new(Kind::Database(SQLITE_BUSY), "").is_locked());
+        assert!(!Error::new(Kind::Database(SQLITE_BUSY_SNAPSHOT), "").is_locked());
+        assert!(!Error::argument("").is_locked());
+    }
+
+    #[test]
+    fn context_stands_in_front() {
+        assert_eq!(Error::model("no tokenizer").context("model 'm'").to_string(), "model 'm': no tokenizer");
+    }
+}

@@ -1,0 +1,169 @@
+//! Finding the files of a model by the name the user gave it.
+
+use std::fs::{self, File};
+use std::io;
+use std::path::{Path, PathBuf};
+
+use serde_json::Value as Json;
+use sha2::{Digest, Sha256};
+
+use super::labels::Head;
+use crate::error::{Error, Result};
+
+/// The name of the model that ships with the extension.
+const BUNDLED: &str = "bundled";
+
+/// Where the graph is looked for, relative to the model's folder.
+const GRAPHS: &[&str] = &["model.onnx", "onnx/model.onnx"];
+
+/// The files of a model.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Folder {
+    path: PathBuf,
+    graph: PathBuf,
+}
+
+impl Folder {
+    /// Finds the model that `name` stands for: `bundled`, which lies in `model/` under `beside`, or a folder.
+    pub fn find(name: &str, beside: Option<&Path>) -> Result<Self> {
+        let path = if name == BUNDLED { bundled(beside)? } else { PathBuf::from(name) };
+        let named = |problem: String| Error::model(format!("model '{name}': {problem}"));
+        if !path.is_dir() {
+            return Err(named(format!(
+                "there is no folder {}; give 'bundled' or the path of a folder with config.json, tokenizer.json \
+                 and model.onnx",
+                path.display()
+            )));
+        }
+        for (file, remedy) in [
+            ("config.json", "copy the one of the Hugging Face model here"),
+            ("tokenizer.json", "save it with AutoTokenizer.from_pretrained(MODEL).save_pretrained(FOLDER)"),
+        ] {
+            if !path.join(file).is_file() {
+                return Err(named(format!("{} has no {file}; {remedy}", path.display())));
+            }
+        }
+        let graph = GRAPHS.iter().map(|graph| path.join(graph)).find(|graph| graph.is_file()).ok_or_else(|| {
+            named(format!(
+                "{folder} has no {graphs}; export it with: optimum-cli export onnx --task text-classification \
+                 --model {folder} {folder}",
+                folder = path.display(),
+                graphs = GRAPHS.join(" or "),
+            ))
+        })?;
+        Ok(Self { path, graph })
+    }
+
+    #[cfg(test)]
+    pub(super) fn fake(name: &str) -> Self {
+        Self { path: name.into(), graph: name.into() }
+    }
+
+    /// The folder.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// The file of the ONNX graph.
+    pub fn graph(&self) -> &Path {
+        &self.graph
+    }
+
+    /// The file of the model's configuration.
+    pub fn config(&self) -> PathBuf {
+        self.path.join("config.json")
+    }
+
+    /// The file of the tokenizer.
+    pub fn tokenizer(&self) -> PathBuf {
+        self.path.join("tokenizer.json")
+    }
+
+    /// The names of the labels, upper-cased, in the order of the logits.
+    pub fn labels(&self) -> Result<Vec<String>> {
+        let head = Head::from_config(&self.read_config()?)?;
+        Ok(head.labels().iter().map(|label| label.name.clone()).collect())
+    }
+
+    /// The SHA-256 of the graph's file, in hexadecimal.
+    pub(super) fn graph_sha256(&self) -> Result<String> {
+        let unreadable = |error| Error::model(format!("{} cannot be read: {error}", self.graph.display()));
+        let mut hasher = Sha256::new();
+        File::open(&self.graph).and_then(|mut file| io::copy(&mut file, &mut hasher)).map_err(unreadable)?;
+        Ok(hasher.finalize().iter().map(|byte| format!("{byte:02x}")).collect())
+    }
+
+    /// Reads the configuration.
+    pub(super) fn read_config(&self) -> Result<Json> {
+        let path = self.config();
+        let unusable =
+            |problem: String| Error::model(format!("{} cannot be used: {problem}", path.display()));
+        let text = fs::read_to_string(&path).map_err(|error| unusable(error.to_string()))?;
+        let config: Json = serde_json::from_str(&text).map_err(|error| {
+            unusable(format!("{error}; it must be the configuration of a Hugging Face model"))
+        })?;
+        if config.is_object() { Ok(config) } else { Err(unusable("it is not a JSON object".to_owned())) }
+    }
+}
+
+fn bundled(beside: Option<&Path>) -> Result<PathBuf> {
+    let path = beside.map(|folder| folder.join("model"));
+    path.filter(|path| path.is_dir()).ok_or_else(|| {
+        let place = beside.map_or_else(
+            || "the place of the extension's own file is unknown".to_owned(),
+            |folder| format!("there is no folder {}", folder.join("model").display()),
+        );
+        Error::model(format!(
+            "model 'bundled': {place}; keep model/ beside the extension as `make dist` puts it, or give the path of \
+             a model's folder"
+        ))
+    })
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    fn folder_with(name: &str, files: &[&str]) -> PathBuf {
+        let path = std::env::temp_dir().join(format!("sqlite-anomaly-folder-{}-{name}", std::process::id()));
+        let _ = fs::remove_dir_all(&path);
+        for file in files {
+            let file = path.join(file);
+            fs::create_dir_all(file.parent().unwrap()).unwrap();
+            fs::write(file, "{}").unwrap();
+        }
+        path
+    }
+
+    #[test]
+    fn the_graph_lies_in_the_folder_or_under_onnx() {
+        let direct = folder_with("direct", &["config.json", "tokenizer.json", "model.onnx"]);
+        let found = Folder::find(direct.to_str().unwrap(), None).unwrap();
+        assert_eq!(found.graph(), direct.join("model.onnx"));
+        let nested = folder_with("nested", &["config.json", "tokenizer.json", "onnx/model.onnx"]);
+        let found = Folder::find(nested.to_str().unwrap(), None).unwrap();
+        assert_eq!(found.graph(), nested.join("onnx/model.onnx"));
+    }
+
+    #[test]
+    fn a_missing_file_is_named_with_its_remedy() {
+        for (files, missing, remedy) in [
+            (&["tokenizer.json", "model.onnx"][..], "config.json", "copy"),
+            (&["config.json", "model.onnx"][..], "tokenizer.json", "save_pretrained"),
+            (&["config.json", "tokenizer.json"][..], "model.onnx", "optimum-cli export onnx"),
+        ] {
+            let path = folder_with(missing, files);
+            let error = Folder::find(path.to_str().unwrap(), None).unwrap_err().to_string();
+            assert!(error.contains(missing) && error.contains(remedy), "{error}");
+        }
+    }
+
+    #[test]
+    fn the_bundled_model_lies_beside_the_extension() {
+        let dist = folder_with("dist", &["model/config.json", "model/tokenizer.json", "model/model.onnx"]);
+        assert_eq!(Folder::find("bundled", Some(&dist)).unwrap().path(), dist.join("model"));
+        let error = Folder::find("bundled", Some(Path::new("/nowhere"))).unwrap_err().to_string();
+        assert!(error.contains("make dist"), "{error}");
+    }
+}

@@ -1,0 +1,119 @@
+//! A Hugging Face text-classification model: its folder, its tokenizer, its ONNX session, its labels.
+//!
+//! The results are those of the transformers `text-classification` pipeline with `truncation=True, max_length=512`:
+//! the text's first 512 code points, at most 512 tokens, softmax or sigmoid as the configuration asks, top label first.
+
+mod batching;
+mod folder;
+mod labels;
+mod parallel;
+mod registry;
+mod runtime;
+mod session;
+mod tokenizer;
+
+pub use folder::Folder;
+pub use labels::Prediction;
+pub use registry::{Shared, shared};
+pub use runtime::Runtime;
+pub use tokenizer::{Tokens, visible};
+
+use crate::error::{Error, Kind, Result};
+use crate::severity::Label;
+use labels::Head;
+use session::Pool;
+use tokenizer::Tokenizer;
+
+/// How many texts a thread tokenises before it looks for an interrupt.
+const TEXTS_AT_A_TIME: usize = 32;
+
+/// A model that is loaded and ready.
+#[derive(Debug)]
+pub struct Classifier {
+    head: Head,
+    tokenizer: Tokenizer,
+    pool: Pool,
+}
+
+/// Called between pieces of work on the caller's thread; an error stops the work.
+pub type Check<'a> = &'a dyn Fn() -> Result<()>;
+
+impl Classifier {
+    /// Loads the model of `folder` for `threads` threads.
+    pub fn load(folder: &Folder, runtime: &Runtime, threads: usize) -> Result<Self> {
+        let config = folder.read_config()?;
+        let head = Head::from_config(&config).map_err(|error| error.context(folder.config().display()))?;
+        let tokenizer = Tokenizer::load(folder, &config)?;
+        let pool = Pool::open(runtime, folder.graph(), threads)?;
+        Ok(Self { head, tokenizer, pool })
+    }
+
+    /// The label of the highest score; the first of equals.
+    pub fn top<'a>(&'a self, prediction: &Prediction) -> (&'a Label, f64) {
+        let (index, score) = prediction.top();
+        (self.label(index), score)
+    }
+
+    /// The label of one logit.
+    pub fn label(&self, index: usize) -> &Label {
+        self.head.label(index)
+    }
+
+    /// What the model sees of each text: the tokens after cutting, normalising and truncating.
+    pub fn encode(&self, texts: &[&str], check: Check<'_>) -> Result<Vec<Result<Tokens>>> {
+        let pieces: Vec<_> = texts.chunks(TEXTS_AT_A_TIME).collect();
+        let encode =
+            |piece: &&[&str]| piece.iter().map(|text| self.tokenizer.encode(text)).collect::<Vec<_>>();
+        Ok(parallel::map(self.pool.threads(), &pieces, check, encode)?.into_iter().flatten().collect())
+    }
+
+    /// The prediction for each sequence of tokens, in their order.
+    ///
+    /// A sequence that the model fails on alone is an error of its own; a model that fails on everything is an error
+    /// of the whole.
+    pub fn predict(&self, sequences: &[&Tokens], check: Check<'_>) -> Result<Vec<Result<Prediction>>> {
+        let lengths: Vec<_> = sequences.iter().map(|tokens| tokens.len()).collect();
+        let batches = batching::plan(&lengths, self.pool.is_batchable());
+        let outcomes = parallel::map(self.pool.threads(), &batches, check, |batch| {
+            let tokens: Vec<_> = batch.iter().filter_map(|&row| sequences.get(row).copied()).collect();
+            self.run_batch(&tokens)
+        })?;
+        let mut predictions: Vec<_> = sequences.iter().map(|_| Err(unanswered())).collect();
+        for (row, outcome) in batches.into_iter().flatten().zip(outcomes.into_iter().flatten()) {
+            if let Some(place) = predictions.get_mut(row) {
+                *place = outcome;
+            }
+        }
+        match predictions.iter().find_map(|outcome| outcome.as_ref().err()) {
+            Some(error) if predictions.iter().all(Result::is_err) && !self.works_at_all() => {
+                Err(error.clone())
+            }
+            _ => Ok(predictions),
+        }
+    }
+
+    /// Runs one padded batch; where it fails as a whole, each of its rows alone.
+    fn run_batch(&self, tokens: &[&Tokens]) -> Vec<Result<Prediction>> {
+        match self.run(tokens) {
+            Ok(predictions) => predictions,
+            Err(error) if tokens.len() < 2 => vec![Err(error)],
+            Err(_) => tokens.iter().flat_map(|&row| self.run_batch(&[row])).collect(),
+        }
+    }
+
+    fn run(&self, tokens: &[&Tokens]) -> Result<Vec<Result<Prediction>>> {
+        let width = self.head.width();
+        let logits = self.pool.run(tokens, self.tokenizer.pad_id(), width)?;
+        Ok(logits.chunks(width).map(|row| self.head.predict(row)).collect())
+    }
+
+    /// Tells a model that fails on every text from one that was given nothing but texts it fails on.
+    fn works_at_all(&self) -> bool {
+        let probe = self.tokenizer.encode("ok").and_then(|tokens| self.run(&[&tokens]));
+        probe.is_ok_and(|predictions| predictions.iter().all(Result::is_ok))
+    }
+}
+
+fn unanswered() -> Error {
+    Error::new(Kind::Inference, "the model gave fewer rows than it was asked for")
+}

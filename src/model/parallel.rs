@@ -1,0 +1,105 @@
+//! Work shared between the caller's thread and helpers that live no longer than the call.
+
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::thread;
+
+use super::Check;
+use crate::error::{Error, Kind, Result};
+
+/// Fewer items than this a thread are not worth a thread.
+const WORTH_A_THREAD: usize = 2;
+
+/// `work` on every item, by up to `threads` threads, in the order of the items.
+///
+/// The caller's thread takes its share and calls `check` before each piece of it, so that an interrupt stops them
+/// all. No other thread sees anything but the items.
+pub(super) fn map<T: Sync, R: Send>(
+    threads: usize,
+    items: &[T],
+    check: Check<'_>,
+    work: impl Fn(&T) -> R + Sync,
+) -> Result<Vec<R>> {
+    let next = AtomicUsize::new(0);
+    let stopped = AtomicBool::new(false);
+    let take = |before: Check<'_>| -> Result<Vec<(usize, R)>> {
+        let mut done = Vec::new();
+        while !stopped.load(Ordering::Relaxed) {
+            let index = next.fetch_add(1, Ordering::Relaxed);
+            let Some(item) = items.get(index) else { break };
+            before().inspect_err(|_| stopped.store(true, Ordering::Relaxed))?;
+            done.push((index, work(item)));
+        }
+        Ok(done)
+    };
+    let helpers = threads.min(items.len() / WORTH_A_THREAD).saturating_sub(1);
+    let mut done = thread::scope(|scope| {
+        let spawn =
+            || thread::Builder::new().name("sqlite-anomaly".into()).spawn_scoped(scope, || take(&|| Ok(())));
+        // Where the system gives no more threads, those that are there do the work.
+        let helpers: Vec<_> = (0..helpers).map_while(|_| spawn().ok()).collect();
+        let mut done = take(check);
+        for helper in helpers {
+            let share = helper.join().unwrap_or_else(|_| Err(defect()));
+            if let (Ok(done), Ok(share)) = (&mut done, share) {
+                done.extend(share);
+            }
+        }
+        done
+    })?;
+    if done.len() < items.len() {
+        return Err(defect());
+    }
+    done.sort_unstable_by_key(|&(index, _)| index);
+    Ok(done.into_iter().map(|(_, result)| result).collect())
+}
+
+fn defect() -> Error {
+    Error::new(Kind::Internal, "a defect in sqlite-anomaly, please report it: a worker thread panicked")
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, clippy::panic)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn results_come_in_the_order_of_the_items() {
+        let items: Vec<usize> = (0..1000).collect();
+        for threads in [1, 2, 8] {
+            let doubled = map(threads, &items, &|| Ok(()), |item| item * 2).unwrap();
+            assert!(doubled.iter().enumerate().all(|(index, &result)| result == index * 2));
+        }
+    }
+
+    #[test]
+    fn a_failed_check_stops_the_work() {
+        let done = AtomicUsize::new(0);
+        let outcome = map(
+            1,
+            &[(); 100],
+            &|| if done.load(Ordering::Relaxed) < 3 { Ok(()) } else { Err(Error::interrupted()) },
+            |()| {
+                done.fetch_add(1, Ordering::Relaxed);
+            },
+        );
+        assert_eq!(outcome.unwrap_err().kind(), Kind::Interrupted);
+        assert_eq!(done.into_inner(), 3);
+    }
+
+    #[test]
+    fn a_panic_in_a_helper_is_an_error() {
+        let caller = thread::current().id();
+        let outcome = map(
+            2,
+            &[(); 1000],
+            &|| {
+                thread::sleep(std::time::Duration::from_micros(50));
+                Ok(())
+            },
+            |()| {
+                assert_eq!(thread::current().id(), caller, "a helper");
+            },
+        );
+        assert_eq!(outcome.unwrap_err().kind(), Kind::Internal);
+    }
+}

@@ -1,0 +1,84 @@
+//! One model per process: connections that want the same model on the same device share it.
+
+use std::collections::HashMap;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError, Weak};
+
+use once_cell::sync::{Lazy, OnceCell};
+
+use super::{Classifier, Folder, Runtime};
+use crate::error::Result;
+
+/// A model that is loaded when it is first asked for, and dropped with its last user.
+#[derive(Debug)]
+pub struct Shared {
+    folder: Folder,
+    threads: usize,
+    beside: Option<PathBuf>,
+    classifier: OnceCell<Classifier>,
+    sha256: OnceCell<String>,
+}
+
+type Key = (Folder, String, usize);
+
+static SHARED: Lazy<Mutex<HashMap<Key, Weak<Shared>>>> = Lazy::new(Mutex::default);
+
+/// The place of a model in this process. Nothing is loaded yet; ONNX Runtime is looked for in the folder `beside`.
+pub fn shared(folder: Folder, device: &str, threads: usize, beside: Option<&Path>) -> Arc<Shared> {
+    let mut all = SHARED.lock().unwrap_or_else(PoisonError::into_inner);
+    all.retain(|_, model| model.strong_count() > 0);
+    let place = all.entry((folder.clone(), device.to_owned(), threads)).or_default();
+    place.upgrade().unwrap_or_else(|| {
+        let model = Arc::new(Shared {
+            folder,
+            threads,
+            beside: beside.map(Path::to_owned),
+            classifier: OnceCell::new(),
+            sha256: OnceCell::new(),
+        });
+        *place = Arc::downgrade(&model);
+        model
+    })
+}
+
+impl Shared {
+    /// The model, loaded now unless it is: by one thread, the others wait. A load that fails can be tried again.
+    pub fn classifier(&self) -> Result<&Classifier> {
+        self.classifier.get_or_try_init(|| {
+            let runtime = Runtime::get_or_load(self.beside.as_deref())?;
+            Classifier::load(&self.folder, runtime, self.threads)
+        })
+    }
+
+    /// Whether the model is loaded.
+    pub fn is_loaded(&self) -> bool {
+        self.classifier.get().is_some()
+    }
+
+    /// The model's files.
+    pub fn folder(&self) -> &Folder {
+        &self.folder
+    }
+
+    /// The SHA-256 of the graph's file, in hexadecimal; computed once.
+    pub fn sha256(&self) -> Result<&str> {
+        self.sha256.get_or_try_init(|| self.folder.graph_sha256()).map(String::as_str)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn equal_wishes_share_a_model_and_it_goes_with_its_last_user() {
+        let folder = Folder::fake("shared");
+        let wish = |threads| shared(folder.clone(), "cpu", threads, None);
+        let first = wish(2);
+        assert!(Arc::ptr_eq(&first, &wish(2)));
+        assert!(!Arc::ptr_eq(&first, &wish(1)));
+        let gone = Arc::downgrade(&first);
+        drop(first);
+        assert!(gone.upgrade().is_none());
+    }
+}

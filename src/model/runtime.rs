@@ -1,0 +1,92 @@
+//! Finding and starting ONNX Runtime.
+
+use std::env;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use once_cell::sync::OnceCell;
+use ort::environment::{Environment, EnvironmentBuilder};
+use ort::logging::LogLevel;
+
+use crate::error::{Error, Result};
+
+/// The environment variable that names the library.
+const VARIABLE: &str = "ORT_DYLIB_PATH";
+
+/// The oldest ONNX Runtime whose API this build can speak.
+const OLDEST: &str = "1.24";
+
+/// ONNX Runtime, started. There is one per process, and it stays.
+#[derive(Debug)]
+pub struct Runtime {
+    environment: Environment,
+    library: PathBuf,
+}
+
+static RUNTIME: OnceCell<Runtime> = OnceCell::new();
+
+impl Runtime {
+    /// Starts ONNX Runtime with the first usable library: the one in the folder `beside`, the one that
+    /// `ORT_DYLIB_PATH` names, or the one that the system's loader finds.
+    pub fn get_or_load(beside: Option<&Path>) -> Result<&'static Self> {
+        RUNTIME.get_or_try_init(|| {
+            let (builder, library) = load_library(beside)?;
+            let environment = builder
+                .with_name("sqlite-anomaly")
+                .with_telemetry(false)
+                // The host's stderr is not ours: what matters comes back as an error.
+                .with_logger(Arc::new(|_, _, _, _, _| {}))
+                .build()
+                .map_err(|error| Error::model(format!("ONNX Runtime does not start: {error}")))?;
+            environment.set_log_level(LogLevel::Fatal);
+            Ok(Self { environment, library })
+        })
+    }
+
+    /// The runtime, if one was started.
+    pub fn started() -> Option<&'static Self> {
+        RUNTIME.get()
+    }
+
+    /// The library file in use.
+    pub fn library(&self) -> &Path {
+        &self.library
+    }
+
+    /// What the library says of itself: its version, commit and build flags.
+    pub fn build_info(&self) -> &'static str {
+        ort::info()
+    }
+
+    pub(super) fn environment(&self) -> &Environment {
+        &self.environment
+    }
+}
+
+fn load_library(beside: Option<&Path>) -> Result<(EnvironmentBuilder, PathBuf)> {
+    let mut problems = Vec::new();
+    for library in candidates(beside) {
+        match ort::init_from(&library) {
+            Ok(builder) => return Ok((builder, library)),
+            Err(error) => problems.push(error.to_string()),
+        }
+    }
+    Err(Error::model(format!(
+        "no usable ONNX Runtime library, {OLDEST} or newer: {}. Put {} beside the extension, as `make dist` does, or \
+         name one in the environment variable {VARIABLE} (the PyPI package onnxruntime holds it under \
+         onnxruntime/capi/)",
+        problems.join("; "),
+        file_name(),
+    )))
+}
+
+fn candidates(beside: Option<&Path>) -> Vec<PathBuf> {
+    let ours = beside.map(|folder| folder.join(file_name())).filter(|path| path.exists());
+    let named = env::var_os(VARIABLE).filter(|value| !value.is_empty()).map(PathBuf::from);
+    ours.into_iter().chain(named).chain([PathBuf::from(file_name())]).collect()
+}
+
+/// `libonnxruntime.so`, `libonnxruntime.dylib` or `onnxruntime.dll`.
+fn file_name() -> String {
+    format!("{}onnxruntime{}", env::consts::DLL_PREFIX, env::consts::DLL_SUFFIX)
+}

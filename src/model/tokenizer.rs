@@ -1,0 +1,120 @@
+//! Texts to token ids.
+
+use serde_json::Value as Json;
+use tokenizers::{Tokenizer as HuggingFace, TruncationParams};
+
+use super::folder::Folder;
+use crate::error::{Error, Kind, Result};
+
+/// How many tokens the seed's pipeline keeps, special ones included.
+const MAX_TOKENS: usize = 512;
+
+/// What the model sees of a text: the key under which its prediction is remembered.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Tokens {
+    ids: Box<[u32]>,
+    /// The segments where the tokenizer tells any apart, else empty: every type is 0.
+    types: Box<[u32]>,
+}
+
+impl Tokens {
+    /// How many tokens there are.
+    pub fn len(&self) -> usize {
+        self.ids.len()
+    }
+
+    /// Whether there is no token.
+    pub fn is_empty(&self) -> bool {
+        self.ids.is_empty()
+    }
+
+    pub(super) fn ids(&self) -> impl Iterator<Item = i64> {
+        self.ids.iter().map(|&id| i64::from(id))
+    }
+
+    /// The type of each token.
+    pub(super) fn types(&self) -> impl Iterator<Item = i64> {
+        (0..self.ids.len()).map(|index| self.types.get(index).map_or(0, |&segment| i64::from(segment)))
+    }
+
+    /// About how many bytes this takes.
+    pub fn size(&self) -> usize {
+        size_of::<Self>() + size_of_val(&*self.ids) + size_of_val(&*self.types)
+    }
+}
+
+/// The tokenizer of a model, set to the pipeline's truncation.
+#[derive(Debug)]
+pub(super) struct Tokenizer {
+    inner: HuggingFace,
+    pad_id: i64,
+}
+
+impl Tokenizer {
+    pub(super) fn load(folder: &Folder, config: &Json) -> Result<Self> {
+        let path = folder.tokenizer();
+        let unusable = |error: tokenizers::Error| {
+            Error::model(format!(
+                "{} cannot be used: {error}; save it again with AutoTokenizer.save_pretrained",
+                path.display()
+            ))
+        };
+        let mut inner = HuggingFace::from_file(&path).map_err(unusable)?;
+        let pad_id = inner
+            .get_padding()
+            .map(|padding| i64::from(padding.pad_id))
+            .or_else(|| config.get("pad_token_id").and_then(Json::as_i64))
+            .unwrap_or(0);
+        inner.with_padding(None);
+        let max_length = longest_sequence(config);
+        inner
+            .with_truncation(Some(TruncationParams { max_length, ..Default::default() }))
+            .map_err(unusable)?;
+        Ok(Self { inner, pad_id })
+    }
+
+    /// The token that fills up the shorter rows of a batch.
+    pub(super) fn pad_id(&self) -> i64 {
+        self.pad_id
+    }
+
+    pub(super) fn encode(&self, text: &str) -> Result<Tokens> {
+        let encoding = self.inner.encode_fast(visible(text), true).map_err(|error| {
+            Error::new(Kind::Inference, format!("the tokenizer refuses the text: {error}"))
+        })?;
+        let types = encoding.get_type_ids();
+        let types = if types.iter().all(|&segment| segment == 0) { &[] } else { types };
+        Ok(Tokens { ids: encoding.get_ids().into(), types: types.into() })
+    }
+}
+
+/// The pipeline's limit, or the model's own where that is smaller (the pipeline would fail there).
+fn longest_sequence(config: &Json) -> usize {
+    let positions = config.get("max_position_embeddings").and_then(Json::as_u64);
+    positions.and_then(|positions| usize::try_from(positions).ok()).unwrap_or(MAX_TOKENS).clamp(8, MAX_TOKENS)
+}
+
+/// The part of a text that a model sees: its first 512 code points, as in the seed.
+pub fn visible(text: &str) -> &str {
+    const CODE_POINTS: usize = 512;
+    text.char_indices().nth(CODE_POINTS).map_or(text, |(end, _)| &text[..end])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn a_text_is_cut_after_512_code_points() {
+        assert_eq!(visible(&"🦀".repeat(600)), "🦀".repeat(512));
+        assert_eq!(visible("short"), "short");
+    }
+
+    #[test]
+    fn the_sequence_fits_the_model() {
+        assert_eq!(longest_sequence(&json!({})), 512);
+        assert_eq!(longest_sequence(&json!({"max_position_embeddings": 128})), 128);
+        assert_eq!(longest_sequence(&json!({"max_position_embeddings": 4096})), 512);
+    }
+}

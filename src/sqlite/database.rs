@@ -1,0 +1,19 @@
+//! The host's database handle, lent to the code that runs SQL on it.
+
+use rusqlite::Connection;
+use sqlite_loadable::ext::sqlite3;
+
+use crate::db::Database;
+use crate::error::{Error, Kind, Result};
+
+/// Wraps the host's handle. Dropping the wrapper leaves the handle open: it is the host's.
+///
+/// # Safety
+/// `db` is an open connection of the SQLite that loaded this extension, and outlives the wrapper.
+pub(super) unsafe fn lend(db: *mut sqlite3) -> Result<Database> {
+    // SAFETY: the caller's contract.
+    let connection = unsafe { Connection::from_handle(db) }.map_err(|error| {
+        Error::new(Kind::Internal, format!("the host's connection cannot be used: {error}"))
+    })?;
+    Ok(Database::new(connection))
+}

@@ -1,0 +1,46 @@
+//! No panic leaves a callback: unwinding into C would abort the host process.
+
+use std::any::Any;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+use crate::error::{Error, Kind, Result};
+
+/// Runs `body`; a panic inside becomes an error.
+///
+/// State that a panic may leave half changed sits behind locks in this crate, and those are used even when poisoned:
+/// each holds plain caches and settings that are valid after any interrupted change.
+pub(super) fn guard<T>(body: impl FnOnce() -> Result<T>) -> Result<T> {
+    catch_unwind(AssertUnwindSafe(body)).unwrap_or_else(|payload| {
+        let text = format!("a defect in sqlite-anomaly, please report it: {}", reason(payload.as_ref()));
+        // A payload may itself panic when it is dropped.
+        std::mem::forget(payload);
+        Err(Error::new(Kind::Internal, text))
+    })
+}
+
+fn reason(payload: &(dyn Any + Send)) -> &str {
+    payload
+        .downcast_ref::<&str>()
+        .copied()
+        .or_else(|| payload.downcast_ref::<String>().map(String::as_str))
+        .unwrap_or("panicked")
+}
+
+#[cfg(test)]
+#[allow(clippy::panic, clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_panic_becomes_an_internal_error_with_its_text() {
+        let error = guard::<()>(|| panic!("index {} out of bounds", 7)).unwrap_err();
+        assert_eq!(error.kind(), Kind::Internal);
+        assert!(error.to_string().ends_with("index 7 out of bounds"));
+    }
+
+    #[test]
+    fn a_result_passes_unchanged() {
+        assert_eq!(guard(|| Ok(1)).unwrap(), 1);
+        assert_eq!(guard::<()>(|| Err(Error::argument("no"))).unwrap_err().to_string(), "no");
+    }
+}

@@ -1,0 +1,166 @@
+//! `anomaly_classify`, `anomaly_label`, `anomaly_score`, `anomaly_scores` and `anomaly_classify_each`.
+
+use std::sync::Arc;
+
+use serde_json::Value as Json;
+
+use super::{Ready, argument};
+use crate::connection::Connection;
+use crate::db::Database;
+use crate::error::{Error, Kind, Result};
+use crate::model::{Prediction, Shared};
+use crate::severity::Label;
+use crate::sqlite::{Arguments, TableFunction};
+use crate::value::Value;
+
+/// `anomaly_classify(text)`: label, score, severity and whether the label is an anomaly, as JSON.
+pub fn classify(connection: &Connection, database: &Database, arguments: Vec<Value>) -> Result<Value> {
+    top(connection, database, arguments, |label, score| {
+        format!(
+            // An f32 in its shortest form: the digits beyond are no information.
+            r#"{{"label":{name},"score":{score},"severity":"{severity}","anomalous":{anomalous}}}"#,
+            name = Json::from(label.name.as_str()),
+            score = score as f32,
+            severity = label.severity,
+            anomalous = label.anomalous,
+        )
+        .into()
+    })
+}
+
+/// `anomaly_label(text)`: the label with the highest score.
+pub fn label(connection: &Connection, database: &Database, arguments: Vec<Value>) -> Result<Value> {
+    top(connection, database, arguments, |label, _| label.name.as_str().into())
+}
+
+/// `anomaly_score(text)`: the highest score.
+pub fn score(connection: &Connection, database: &Database, arguments: Vec<Value>) -> Result<Value> {
+    top(connection, database, arguments, |_, score| score.into())
+}
+
+fn top(
+    connection: &Connection,
+    database: &Database,
+    arguments: Vec<Value>,
+    result: impl FnOnce(&Label, f64) -> Value,
+) -> Result<Value> {
+    let Some(text) = argument(arguments, 0).into_text() else { return Ok(Value::Null) };
+    let model = connection.model()?;
+    let prediction = predict(connection, &model, database, &text)?;
+    let (label, score) = model.classifier()?.top(&prediction);
+    Ok(result(label, score))
+}
+
+fn predict(
+    connection: &Connection,
+    model: &Shared,
+    database: &Database,
+    text: &str,
+) -> Result<Arc<Prediction>> {
+    let answers = connection.classify(model, &[text], &|| database.check_interrupt())?;
+    answers
+        .into_iter()
+        .next()
+        .unwrap_or_else(|| Err(Error::new(Kind::Internal, "a text was left unanswered")))
+}
+
+/// The columns that describe one label of one text.
+fn described(label: &Label, score: f64) -> [Value; 4] {
+    [label.name.as_str().into(), score.into(), label.severity.into(), label.anomalous.into()]
+}
+
+/// `anomaly_scores(text)`: every label of the model, best first; no row for `NULL`.
+pub struct Scores(pub Arc<Connection>);
+
+impl TableFunction for Scores {
+    const NAME: &'static str = "anomaly_scores";
+    const COLUMNS: &'static [&'static str] = &["label", "score", "severity", "anomalous"];
+    const ARGUMENTS: &'static [&'static str] = &["text"];
+    const REQUIRED: usize = 1;
+    type Rows = Ready;
+
+    fn open(&self, database: &Database, mut arguments: Arguments) -> Result<Ready> {
+        let connection = &*self.0;
+        let Some(text) = arguments.take(0).into_text() else { return Ok(Ready::new(Vec::new())) };
+        connection.note((|| {
+            let model = connection.model()?;
+            let prediction = predict(connection, &model, database, &text)?;
+            let classifier = model.classifier()?;
+            let mut scores: Vec<_> = prediction.scores().iter().copied().enumerate().collect();
+            scores.sort_by(|(_, left), (_, right)| right.total_cmp(left));
+            let rows = scores
+                .into_iter()
+                .map(|(index, score)| described(classifier.label(index), f64::from(score)).to_vec());
+            Ok(Ready::new(rows.collect()))
+        })())
+    }
+}
+
+/// `anomaly_classify_each(json_array)`: the best label of each element, in batches.
+pub struct ClassifyEach(pub Arc<Connection>);
+
+impl TableFunction for ClassifyEach {
+    const NAME: &'static str = "anomaly_classify_each";
+    const COLUMNS: &'static [&'static str] = &["idx", "label", "score", "severity", "anomalous"];
+    const ARGUMENTS: &'static [&'static str] = &["json_array"];
+    const REQUIRED: usize = 1;
+    type Rows = Ready;
+
+    fn open(&self, database: &Database, mut arguments: Arguments) -> Result<Ready> {
+        let connection = &*self.0;
+        let Some(json) = arguments.take(0).into_text() else { return Ok(Ready::new(Vec::new())) };
+        connection.note(elements(&json).and_then(|texts| each(connection, database, &texts)))
+    }
+}
+
+/// The elements of a JSON array as texts: strings as they are, `null` as none, anything else as its JSON.
+fn elements(json: &str) -> Result<Vec<Option<String>>> {
+    let elements: Vec<Json> = serde_json::from_str(json).map_err(|error| {
+        Error::argument(format!(
+            "anomaly_classify_each(json_array): not a JSON array ({error}); \
+             pass one such as SELECT json_group_array(text) gives"
+        ))
+    })?;
+    let text = |element| match element {
+        Json::Null => None,
+        Json::String(text) => Some(text),
+        other => Some(other.to_string()),
+    };
+    Ok(elements.into_iter().map(text).collect())
+}
+
+fn each(connection: &Connection, database: &Database, texts: &[Option<String>]) -> Result<Ready> {
+    let model = connection.model()?;
+    let present: Vec<_> = texts.iter().flatten().map(String::as_str).collect();
+    let answers = connection.classify(&model, &present, &|| database.check_interrupt())?;
+    let classifier = model.classifier()?;
+    let mut answers = answers.into_iter();
+    let rows = texts.iter().enumerate().map(|(index, text)| {
+        let answer = text.as_ref().and_then(|_| answers.next()).transpose();
+        let prediction = answer.map_err(|error| error.context(format!("element {index}")))?;
+        let description = prediction.map_or([const { Value::Null }; 4], |prediction| {
+            let (label, score) = classifier.top(&prediction);
+            described(label, score)
+        });
+        Ok([Value::from(index)].into_iter().chain(description).collect())
+    });
+    Ok(Ready::new(rows.collect::<Result<_>>()?))
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn elements_are_read_as_texts() {
+        let texts = elements(r#"["a", null, 7, {"k": 1}]"#).unwrap();
+        assert_eq!(texts, [Some("a".into()), None, Some("7".into()), Some(r#"{"k":1}"#.into())]);
+    }
+
+    #[test]
+    fn what_is_no_array_is_an_error_with_a_remedy() {
+        let error = elements(r#"{"a": 1}"#).unwrap_err().to_string();
+        assert!(error.contains("not a JSON array") && error.contains("json_group_array"), "{error}");
+    }
+}

@@ -1,0 +1,53 @@
+//! The body of each SQL function: arguments in, values out.
+
+mod classify;
+mod detections;
+mod manage;
+mod score_pending;
+mod status;
+
+use std::sync::Arc;
+
+pub use classify::{ClassifyEach, Scores, classify, label, score};
+pub use detections::{Detections, acknowledge};
+pub use manage::{config, init, reset, version};
+pub use score_pending::ScorePending;
+pub use status::Status;
+
+use crate::connection::Connection;
+use crate::db::Database;
+use crate::error::Result;
+use crate::sqlite::Rows;
+use crate::value::Value;
+
+/// The body of a scalar function.
+pub type Scalar = fn(&Connection, &Database, Vec<Value>) -> Result<Value>;
+
+/// Ties a scalar function to its connection.
+pub fn bind(
+    connection: &Arc<Connection>,
+    body: Scalar,
+) -> impl Fn(&Database, Vec<Value>) -> Result<Value> + Send + Sync + 'static {
+    let connection = Arc::clone(connection);
+    move |database, arguments| connection.note(body(&connection, database, arguments))
+}
+
+/// Rows that are there already.
+pub struct Ready(std::vec::IntoIter<Vec<Value>>);
+
+impl Ready {
+    fn new(rows: Vec<Vec<Value>>) -> Self {
+        Self(rows.into_iter())
+    }
+}
+
+impl Rows for Ready {
+    fn next(&mut self, _: &Database) -> Result<Option<Vec<Value>>> {
+        Ok(self.0.next())
+    }
+}
+
+/// The argument at `index` of a scalar function; `NULL` where the call has fewer.
+fn argument(arguments: Vec<Value>, index: usize) -> Value {
+    arguments.into_iter().nth(index).unwrap_or(Value::Null)
+}

@@ -1,0 +1,90 @@
+//! `anomaly_status`.
+
+use std::sync::Arc;
+
+use serde_json::Value as Json;
+
+use super::Ready;
+use crate::connection::Connection;
+use crate::db::{Database, detections, entries, schema};
+use crate::error::Result;
+use crate::model::{Runtime, Shared};
+use crate::sqlite::{Arguments, TableFunction};
+use crate::value::Value;
+
+/// `anomaly_status`: what is there and how it fares, as `key, value`.
+pub struct Status(pub Arc<Connection>);
+
+impl TableFunction for Status {
+    const NAME: &'static str = "anomaly_status";
+    const COLUMNS: &'static [&'static str] = &["key", "value"];
+    const ARGUMENTS: &'static [&'static str] = &[];
+    type Rows = Ready;
+
+    fn open(&self, database: &Database, _: Arguments) -> Result<Ready> {
+        let mut rows = vec![
+            ("version", env!("CARGO_PKG_VERSION").into()),
+            ("sqlite_version", database.sqlite_version()?.into()),
+        ];
+        rows.extend(runtime());
+        rows.extend(model(&self.0));
+        rows.extend(activity(&self.0));
+        rows.extend(stored(&self.0, database)?);
+        rows.push(("last_error", self.0.totals().last_error.into()));
+        Ok(Ready::new(rows.into_iter().map(|(key, value)| vec![key.into(), value]).collect()))
+    }
+}
+
+type Row = (&'static str, Value);
+
+/// The runtime starts with the first use of a model; before that nothing is known of it.
+fn runtime() -> [Row; 2] {
+    let runtime = Runtime::started();
+    [
+        ("onnxruntime", runtime.map(Runtime::build_info).into()),
+        ("onnxruntime_library", runtime.map(|runtime| runtime.library().display().to_string()).into()),
+    ]
+}
+
+fn model(connection: &Connection) -> [Row; 7] {
+    let settings = connection.settings();
+    let model = connection.model().ok();
+    let of = |part: fn(&Shared) -> Value| model.as_deref().map_or(Value::Null, part);
+    [
+        ("model", settings.model.into()),
+        ("model_loaded", of(|model| model.is_loaded().into())),
+        ("model_file", of(|model| model.folder().graph().display().to_string().into())),
+        ("model_sha256", of(|model| model.sha256().ok().into())),
+        (
+            "labels",
+            of(|model| model.folder().labels().ok().map(|labels| Json::from(labels).to_string()).into()),
+        ),
+        ("device", settings.device.into()),
+        ("threads", settings.threads.into()),
+    ]
+}
+
+fn activity(connection: &Connection) -> [Row; 6] {
+    let (hits, misses, held) = connection.memo_counters();
+    let totals = connection.totals();
+    [
+        ("cache_hits", Value::Integer(hits as i64)),
+        ("cache_misses", Value::Integer(misses as i64)),
+        ("cached_texts", held.into()),
+        ("scored", totals.scored.into()),
+        ("failed", totals.failed.into()),
+        ("inserted_detections", totals.detections.into()),
+    ]
+}
+
+fn stored(connection: &Connection, database: &Database) -> Result<[Row; 2]> {
+    let tenant_id = connection.settings().tenant_id;
+    let pending = if schema::has_entries(database)? {
+        Some(entries::count_pending(database, &tenant_id)?)
+    } else {
+        None
+    };
+    let detections =
+        if schema::has_detections(database)? { Some(detections::count(database)?) } else { None };
+    Ok([("pending_entries", pending.into()), ("detections", detections.into())])
+}

@@ -1,0 +1,78 @@
+//! An SQL value on its way between SQLite and this crate.
+
+/// One of the five [storage classes](https://www.sqlite.org/datatype3.html), owned.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Value {
+    /// `NULL`
+    Null,
+    /// `INTEGER`
+    Integer(i64),
+    /// `REAL`
+    Real(f64),
+    /// `TEXT`; invalid UTF-8 was replaced when it was read.
+    Text(String),
+    /// `BLOB`
+    Blob(Vec<u8>),
+}
+
+impl Value {
+    /// Whether this is `NULL`.
+    pub fn is_null(&self) -> bool {
+        matches!(self, Self::Null)
+    }
+
+    /// The value as text, as SQLite's `CAST(… AS TEXT)` would give it for all but exotic reals; `None` for `NULL`.
+    ///
+    /// Blobs are read as UTF-8, bytes that are none being replaced.
+    pub fn into_text(self) -> Option<String> {
+        match self {
+            Self::Null => None,
+            Self::Integer(number) => Some(number.to_string()),
+            Self::Real(number) => Some(format!("{number:?}")),
+            Self::Text(text) => Some(text),
+            Self::Blob(bytes) => Some(String::from_utf8_lossy(&bytes).into_owned()),
+        }
+    }
+}
+
+impl From<&str> for Value {
+    fn from(text: &str) -> Self {
+        Self::Text(text.to_owned())
+    }
+}
+
+impl From<String> for Value {
+    fn from(text: String) -> Self {
+        Self::Text(text)
+    }
+}
+
+impl From<f64> for Value {
+    fn from(number: f64) -> Self {
+        Self::Real(number)
+    }
+}
+
+impl From<bool> for Value {
+    fn from(flag: bool) -> Self {
+        Self::Integer(i64::from(flag))
+    }
+}
+
+impl From<i64> for Value {
+    fn from(number: i64) -> Self {
+        Self::Integer(number)
+    }
+}
+
+impl From<usize> for Value {
+    fn from(number: usize) -> Self {
+        Self::Integer(i64::try_from(number).unwrap_or(i64::MAX))
+    }
+}
+
+impl<T: Into<Value>> From<Option<T>> for Value {
+    fn from(value: Option<T>) -> Self {
+        value.map_or(Self::Null, Into::into)
+    }
+}

@@ -1,0 +1,134 @@
+"""From the corpus to the model folder that ships: `python training/train.py`.
+
+Fine-tunes, calibrates, writes the float model to `build/fp32`, quantises it, measures both, and moves the result to
+`models/bundled`. Nothing random goes unseeded.
+"""
+
+from __future__ import annotations
+
+import argparse
+import random
+import shutil
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import onnx
+import torch
+from numpy.typing import NDArray
+from tokenizers import Tokenizer
+from transformers import BertForSequenceClassification
+
+from batching import batches_by_length, encode, pad
+from calibrate import apply_calibration, fit_calibration
+from card import write_card
+from corpus import Template, load_corpus
+from evaluate import LabelledTexts, texts_of_templates, texts_of_tsv
+from finetune import Recipe, finetune
+from graph import build_graph
+from keywords import keyword_probabilities
+from metrics import Report, measure
+from quantise import quantise
+from runtime import OnnxClassifier
+from splits import split_templates
+from tokenizer import build_tokenizer, save_tokenizer
+from variants import variant
+
+TRAINING = Path(__file__).parent
+BUILD = TRAINING / "build"
+BUNDLED = TRAINING.parent / "models" / "bundled"
+QUANTISATION_TEXTS = 1_000
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Runs every step and prints what it measures."""
+    options = _options(arguments)
+    torch.set_num_threads(options.threads)
+    split = split_templates(load_corpus())
+    print(f"templates: {len(split.train)} to train, {len(split.calibration)} to calibrate, {len(split.test)} held out")
+    tokenizer = build_tokenizer()
+    recipe = Recipe(epochs=options.epochs, seed=options.seed)
+    model = finetune(split.train, tokenizer, recipe)
+    _calibrate(model, tokenizer, split.calibration)
+    _save_float_model(model, tokenizer, BUILD / "fp32")
+    _save_bundle(BUILD / "fp32", BUILD / "bundled", _quantisation_rows(split.train, tokenizer, options.seed))
+
+    measured = {"held-out templates": texts_of_templates(split.test)}
+    measured |= {path.stem: texts_of_tsv(path) for path in options.measure}
+    write_card(BUILD / "bundled", _reports(measured), recipe)
+    _move_into_place(BUILD / "bundled", options.out)
+
+
+def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
+    recipe = Recipe()
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--epochs", type=int, default=recipe.epochs)
+    parser.add_argument("--seed", type=int, default=recipe.seed)
+    parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--out", type=Path, default=BUNDLED, help="folder to put the model into")
+    parser.add_argument("--measure", type=Path, nargs="*", default=[], help="TSV files of labelled lines to measure on too")
+    return parser.parse_args(arguments)
+
+
+def _calibrate(model: BertForSequenceClassification, tokenizer: Tokenizer, templates: list[Template]) -> None:
+    data = texts_of_templates(templates)
+    calibration = fit_calibration(_logits(model, tokenizer, data.texts), data.truth)
+    apply_calibration(model, calibration)
+    print(f"temperature {calibration.temperature:.2f}, shift towards normal {calibration.normal_shift:+.2f}")
+
+
+@torch.no_grad()
+def _logits(model: BertForSequenceClassification, tokenizer: Tokenizer, texts: list[str]) -> NDArray[np.float32]:
+    rows = encode(tokenizer, texts)
+    result = np.empty((len(rows), model.config.num_labels), dtype=np.float32)
+    for batch in batches_by_length(rows, padded_tokens=4_096):
+        inputs = {name: torch.from_numpy(array) for name, array in pad([rows[index] for index in batch]).items()}
+        result[batch] = model(**inputs).logits.numpy()
+    return result
+
+
+def _save_float_model(model: BertForSequenceClassification, tokenizer: Tokenizer, folder: Path) -> None:
+    """Kept beside the bundle, for comparisons."""
+    folder.mkdir(parents=True, exist_ok=True)
+    model.save_pretrained(folder)
+    save_tokenizer(tokenizer, folder)
+    onnx.save(build_graph(model), folder / "model.onnx")
+
+
+def _save_bundle(float_folder: Path, folder: Path, rows: list[list[int]]) -> None:
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True)
+    for name in ("config.json", "tokenizer.json", "tokenizer_config.json", "special_tokens_map.json"):
+        shutil.copy(float_folder / name, folder / name)
+    quantise(float_folder / "model.onnx", folder / "model.onnx", rows)
+
+
+def _quantisation_rows(templates: list[Template], tokenizer: Tokenizer, seed: int) -> list[list[int]]:
+    rng = random.Random(seed)
+    sample = rng.sample(templates, min(QUANTISATION_TEXTS, len(templates)))
+    return encode(tokenizer, [variant(template, rng) for template in sample])
+
+
+def _reports(measured: dict[str, LabelledTexts]) -> dict[str, dict[str, Report]]:
+    """By set and by model, each also printed."""
+    classifiers = {"float32": OnnxClassifier(BUILD / "fp32").probabilities, "int8": OnnxClassifier(BUILD / "bundled").probabilities}
+    classifiers["keywords"] = keyword_probabilities
+    reports = {
+        name: {kind: measure(data.truth, classify(data.texts)) for kind, classify in classifiers.items()}
+        for name, data in measured.items()
+    }
+    for name, by_kind in reports.items():
+        for kind, report in by_kind.items():
+            print(f"\n{name}, {kind}\n{report}")
+    return reports
+
+
+def _move_into_place(built: Path, destination: Path) -> None:
+    """File by file and each at once, so that whoever reads the folder meanwhile finds every file whole."""
+    destination.mkdir(parents=True, exist_ok=True)
+    for path in sorted(built.iterdir()):
+        path.replace(destination / path.name)
+
+
+if __name__ == "__main__":
+    main()
