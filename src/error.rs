@@ -43,7 +43,8 @@ const SQLITE_BUSY_SNAPSHOT: i32 = 5 | (2 << 8);
 impl Error {
     /// An error of the given kind; `message` names the thing and the remedy.
     pub fn new(kind: Kind, message: impl Into<String>) -> Self {
-        Self { kind, message: message.into() }
+        // Hosts read the text as a C string.
+        Self { kind, message: message.into().replace('\0', "\u{fffd}") }
     }
 
     /// An argument or setting that cannot be used.
@@ -80,17 +81,27 @@ impl Error {
     }
 
     /// Whether waiting may help: another connection holds the lock.
-    ///
-    /// A stale read snapshot (`SQLITE_BUSY_SNAPSHOT`) stays stale however long one waits.
     pub fn is_locked(&self) -> bool {
-        matches!(self.kind, Kind::Database(code) if code & 0xff == SQLITE_BUSY && code != SQLITE_BUSY_SNAPSHOT)
+        matches!(self.kind, Kind::Database(code) if code & 0xff == SQLITE_BUSY) && !self.is_stale()
+    }
+
+    /// Whether another connection wrote since the running statement began to read
+    /// ([`SQLITE_BUSY_SNAPSHOT`](https://www.sqlite.org/rescode.html#busy_snapshot)): this statement cannot write any
+    /// more, however long it waits.
+    pub fn is_stale(&self) -> bool {
+        self.kind == Kind::Database(SQLITE_BUSY_SNAPSHOT)
+    }
+
+    /// The same fault, better known.
+    #[must_use]
+    pub fn with_kind(self, kind: Kind) -> Self {
+        Self { kind, ..self }
     }
 
     /// The same fault with its surroundings named in front.
     #[must_use]
-    pub fn context(mut self, context: impl fmt::Display) -> Self {
-        self.message = format!("{context}: {}", self.message);
-        self
+    pub fn context(self, context: impl fmt::Display) -> Self {
+        Self::new(self.kind, format!("{context}: {}", self.message))
     }
 }
 
@@ -109,7 +120,8 @@ mod tests {
     #[test]
     fn a_lock_can_be_waited_for_but_a_stale_snapshot_cannot() {
         assert!(Error::new(Kind::Database(SQLITE_BUSY), "").is_locked());
-        assert!(!Error::new(Kind::Database(SQLITE_BUSY_SNAPSHOT), "").is_locked());
+        let stale = Error::new(Kind::Database(SQLITE_BUSY_SNAPSHOT), "");
+        assert!(stale.is_stale() && !stale.is_locked());
         assert!(!Error::argument("").is_locked());
     }
 

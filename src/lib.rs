@@ -41,6 +41,9 @@ fn register(db: &Registrar) -> Result<()> {
     db.scalar("anomaly_classify", 1, Flags::None, of(surface::classify))?;
     db.scalar("anomaly_label", 1, Flags::None, of(surface::label))?;
     db.scalar("anomaly_score", 1, Flags::None, of(surface::score))?;
+    db.scalar("anomaly_score_all", 0, Flags::DirectOnly, of(surface::score_all))?;
+    db.scalar("anomaly_score_all", 1, Flags::DirectOnly, of(surface::score_all))?;
+    db.scalar("anomaly_score_all", 2, Flags::DirectOnly, of(surface::score_all))?;
     db.scalar("anomaly_init", 0, Flags::DirectOnly, of(surface::init))?;
     db.scalar("anomaly_acknowledge", 1, Flags::DirectOnly, of(surface::acknowledge))?;
     db.scalar("anomaly_acknowledge", 2, Flags::DirectOnly, of(surface::acknowledge))?;

@@ -1,8 +1,13 @@
 //! The life of a row: pending, read, classified, written, reported.
 //!
 //! The model runs outside any write transaction; only the writing of a batch takes the lock.
+//!
+//! A statement that reads a virtual table keeps SQLite's read lock from its first row to its last, whatever the table
+//! does in between. So when another connection writes to a WAL database during a run, the run's snapshot is stale and
+//! `SQLITE_BUSY_SNAPSHOT` refuses its next batch, for good. The run then ends early: it reports what remains, and the
+//! next call finds the predictions in the memo. A scalar function reads no table, so `anomaly_score_all` has no such
+//! lock: there every batch sees the newest state, and all locks are free between batches.
 
-use std::sync::Arc;
 use std::time::Instant;
 
 use crate::classification::Answer;
@@ -12,7 +17,7 @@ use crate::db::detections::{self, Outcome, Scored, Written};
 use crate::db::entries::{self, Entry, Queue};
 use crate::db::{Database, schema, wait_while_locked};
 use crate::error::Result;
-use crate::model::Classifier;
+use crate::model::{Classifier, Prediction};
 
 /// What one batch came to.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -27,14 +32,31 @@ pub struct Report {
     pub remaining: usize,
     /// From the reading of the batch to its commit, in milliseconds.
     pub elapsed_ms: u64,
-    /// Why the first of the failed entries failed.
+    /// Why the first of the failed entries failed, or why the run ended early.
     pub error: Option<String>,
 }
+
+impl Report {
+    /// Adds a later batch of the same run.
+    pub fn add(&mut self, later: Self) {
+        self.batch = later.batch;
+        self.written.scored += later.written.scored;
+        self.written.detections += later.written.detections;
+        self.written.failed += later.written.failed;
+        self.skipped = later.skipped;
+        self.remaining = later.remaining;
+        self.elapsed_ms += later.elapsed_ms;
+        self.error = self.error.take().or(later.error);
+    }
+}
+
+/// Why a run ended before all pending entries were scored.
+const STALE: &str = "another connection wrote to the database during this statement, which ends it early: \
+                     call anomaly_score_pending again for what remains";
 
 /// A run over all pending entries, a batch at a time.
 #[derive(Debug)]
 pub struct Run {
-    connection: Arc<Connection>,
     settings: Settings,
     state: State,
 }
@@ -48,12 +70,12 @@ enum State {
 
 impl Run {
     /// A run with the given settings. Nothing happens before the first batch is asked for.
-    pub fn new(connection: Arc<Connection>, settings: Settings) -> Self {
-        Self { connection, settings, state: State::Fresh }
+    pub fn new(settings: Settings) -> Self {
+        Self { settings, state: State::Fresh }
     }
 
     /// Scores and commits the next batch; `None` when nothing is left. The first call always reports.
-    pub fn next(&mut self, database: &Database) -> Result<Option<Report>> {
+    pub fn next(&mut self, connection: &Connection, database: &Database) -> Result<Option<Report>> {
         match std::mem::replace(&mut self.state, State::Done) {
             State::Done => Ok(None),
             State::Fresh if self.settings.model.is_empty() => {
@@ -61,10 +83,12 @@ impl Run {
             }
             State::Fresh => {
                 let (queue, remaining) = self.begin(database)?;
-                let report = self.batch(database, queue, 0, remaining)?;
+                let report = self.batch(connection, database, queue, 0, remaining)?;
                 Ok(Some(report.unwrap_or_default()))
             }
-            State::Running { queue, batches, remaining } => self.batch(database, queue, batches, remaining),
+            State::Running { queue, batches, remaining } => {
+                self.batch(connection, database, queue, batches, remaining)
+            }
         }
     }
 
@@ -78,6 +102,7 @@ impl Run {
 
     fn batch(
         &mut self,
+        connection: &Connection,
         database: &Database,
         mut queue: Queue,
         batches: usize,
@@ -88,8 +113,14 @@ impl Run {
         if entries.is_empty() {
             return Ok(None);
         }
-        let (written, error) = self.score(database, &queue, &entries)?;
-        self.connection.record(|totals| {
+        let (written, error) = match self.score(connection, database, &queue, &entries) {
+            Err(error) if error.is_stale() && database.is_autocommit() => {
+                let error = Some(STALE.to_owned());
+                return Ok(Some(Report { batch: batches + 1, remaining, error, ..Report::default() }));
+            }
+            outcome => outcome?,
+        };
+        connection.record(|totals| {
             totals.scored += written.scored;
             totals.detections += written.detections;
             totals.failed += written.failed;
@@ -104,14 +135,15 @@ impl Run {
     /// Classifies and writes one batch; also says why the first of its failed entries failed.
     fn score(
         &self,
+        connection: &Connection,
         database: &Database,
         queue: &Queue,
         entries: &[Entry],
     ) -> Result<(Written, Option<String>)> {
-        let model = self.connection.model()?;
+        let model = connection.model()?;
         let classifier = model.classifier()?;
         let texts: Vec<_> = entries.iter().filter_map(Entry::text).collect();
-        let answers = self.connection.classify(&model, &texts, &|| database.check_interrupt())?;
+        let answers = connection.classify(&model, &texts, &|| database.check_interrupt())?;
         let mut answers = answers.into_iter();
         let mut failure = None;
         let mut batch = Vec::with_capacity(entries.len());
@@ -128,7 +160,7 @@ impl Run {
         Ok((detections::write_batch(database, queue, tenant_id, timeout, &batch)?, failure))
     }
 
-    fn outcome<'a>(&self, classifier: &'a Classifier, prediction: &crate::model::Prediction) -> Outcome<'a> {
+    fn outcome<'a>(&self, classifier: &'a Classifier, prediction: &Prediction) -> Outcome<'a> {
         let (label, score) = classifier.top(prediction);
         let is_detection = label.anomalous && score >= self.settings.threshold;
         Outcome { score, label: &label.name, detection: is_detection.then_some(label.severity) }

@@ -42,7 +42,7 @@ def fit_calibration(logits: NDArray[np.float32], truth: NDArray[np.int64], norma
         return value
 
     optimizer.step(loss)
-    return Calibration(float(log_temperature.exp()), float(shift))
+    return Calibration(log_temperature.exp().item(), shift.item())
 
 
 @torch.no_grad()

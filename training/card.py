@@ -52,7 +52,7 @@ points is not read.
 
 ## Making it
 
-`python training/train.py --epochs {epochs} --seed {seed}` with the packages of `training/requirements.txt`.
+`python training/train.py --epochs {epochs} --seed {seed} --runs {runs}` with the packages of `training/requirements.txt`.
 """
 LICENCE = """The weights in model.onnx and the vocabulary in tokenizer.json derive from all-MiniLM-L6-v2 and MiniLM-L6-H384-uncased
 (sentence-transformers, nreimers; distilled from Microsoft's MiniLM). They were changed: fine-tuned on other data,
@@ -69,14 +69,15 @@ specific language governing permissions and limitations under the License.
 """
 
 
-def write_card(folder: Path, reports: dict[str, dict[str, Report]], recipe: Recipe) -> None:
+def write_card(folder: Path, reports: dict[str, dict[str, Report]], recipes: list[Recipe]) -> None:
     """Writes README.md and LICENSE into `folder`; `reports` are by measured set, then by model."""
     card = CARD.format(
         threshold=DETECTION_THRESHOLD,
         figures="\n\n".join(_table(name, by_model) for name, by_model in reports.items()),
         tried=TRIED.read_text(encoding="utf-8").strip(),
-        epochs=recipe.epochs,
-        seed=recipe.seed,
+        epochs=recipes[0].epochs,
+        seed=recipes[0].seed,
+        runs=len(recipes),
     )
     (folder / "README.md").write_text(card, encoding="utf-8")
     (folder / "LICENSE").write_text(LICENCE, encoding="utf-8")

@@ -30,13 +30,17 @@ SERVICES = (
     "shipping profile media-encoder recommender ledger sessiond session-store ingest webhook-relay mailer thumbnailer "
     "audit-log pricing fraud-check geo exporter syncer"
 ).split()
-DATABASES = "shop billing analytics crm users inventory orders_eu reporting warehouse telemetry wiki sessions tickets app_prod".split()
+DATABASES = (
+    "shop billing analytics crm users inventory orders_eu reporting warehouse telemetry wiki sessions tickets app_prod".split()
+)
 TABLES = (
     "orders customers invoices events line_items sessions audit_log products payments shipments users page_views "
     "public.accounts metrics_hourly messages order_items device_readings"
 ).split()
 PATH_ROOTS = "/srv /var/lib /var/log /opt /data /mnt/storage /home/carla /usr/share /etc /var/spool /tmp /usr/local/lib".split()
-DIRECTORIES = "app nginx mysql reports cache uploads backup postgresql docker images queue conf.d releases spool models exports".split()
+DIRECTORIES = (
+    "app nginx mysql reports cache uploads backup postgresql docker images queue conf.d releases spool models exports".split()
+)
 STEMS = "report data invoice backup index config users session dump snapshot photo main export catalog state module part-00012".split()
 EXTENSIONS = "csv db json log conf yaml xml txt so jar tar.gz png service py sql parquet ini pdf tmp".split()
 WINDOWS_ROOTS = (
@@ -46,7 +50,9 @@ WINDOWS_ROOTS = (
 WINDOWS_FILES = "app.exe service.exe agent.dll setup.msi update.cab report.xlsx settings.xml store.mdb driver.sys log.txt".split()
 DISKS = "sda sdb sdc sdk nvme0n1 nvme1n1 vda vdb md0 dm-3 mmcblk0 xvdf sda1 nvme0n1p2".split()
 INTERFACES = "eth0 eth1 eno1 ens192 enp3s0 bond0 wlan0 br-lan veth3f2a1c0 vlan120 en0 wlp2s0 docker0 tun0 ib0".split()
-PACKAGES = "com.acme.billing com.example.shop org.example.core io.acme.gateway net.example.sync com.initech.reports Acme.Orders".split()
+PACKAGES = (
+    "com.acme.billing com.example.shop org.example.core io.acme.gateway net.example.sync com.initech.reports Acme.Orders".split()
+)
 CLASSES = (
     "InvoiceService OrderController CacheManager JobScheduler ConnectionPool UserRepository MessageListener HttpClient "
     "PaymentHandler SessionStore MainActivity SyncWorker QueryPlanner TokenFilter"
@@ -99,6 +105,11 @@ def _fqdn(rng: random.Random) -> str:
     return f"{rng.choice((rng.choice(SUBDOMAINS), _host(rng)))}.{rng.choice(DOMAINS)}"
 
 
+def _email(rng: random.Random) -> str:
+    _, _, user = rng.choice(USERS).rpartition("\\")
+    return f"{user}@{rng.choice(DOMAINS)}"
+
+
 def _url(rng: random.Random) -> str:
     port = rng.choice(("", "", "", ":8080", ":8443", ":9200"))
     return f"{rng.choice(('https', 'https', 'http'))}://{_fqdn(rng)}{port}/{rng.choice(URL_PATHS)}"
@@ -119,7 +130,13 @@ def _moment(rng: random.Random) -> datetime:
 
 
 def _timestamp(rng: random.Random) -> str:
-    forms = ("%Y-%m-%dT%H:%M:%SZ", "%Y-%m-%d %H:%M:%S,%f", "%Y-%m-%dT%H:%M:%S.%f+00:00", "%d/%b/%Y:%H:%M:%S +0000", "%b %d %H:%M:%S")
+    forms = (
+        "%Y-%m-%dT%H:%M:%SZ",
+        "%Y-%m-%d %H:%M:%S,%f",
+        "%Y-%m-%dT%H:%M:%S.%f+00:00",
+        "%d/%b/%Y:%H:%M:%S +0000",
+        "%b %d %H:%M:%S",
+    )
     return _moment(rng).strftime(rng.choice(forms))
 
 
@@ -167,7 +184,7 @@ FILLERS: dict[str, Callable[[random.Random], str]] = {
     "fqdn": _fqdn,
     "url": _url,
     "user": _one_of(USERS),
-    "email": lambda rng: f"{rng.choice(USERS).rpartition(chr(92))[2]}@{rng.choice(DOMAINS)}",
+    "email": _email,
     "path": _path,
     "file": _file,
     "winpath": lambda rng: f"{rng.choice(WINDOWS_ROOTS)}\\{rng.choice(WINDOWS_FILES)}",

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from corpus import Template
 from slots import SLOT
 
-NOT_A_LETTER = re.compile(r"[^a-z]+")
+NOT_LETTERS = re.compile(r"[\W\d_]+")
 TEST_SHARE, CALIBRATION_SHARE = 0.10, 0.10
 
 
@@ -38,7 +38,7 @@ def split_templates(templates: list[Template]) -> Split:
 
 def shape(text: str) -> str:
     """What is left of a message without its variable parts."""
-    return NOT_A_LETTER.sub(" ", SLOT.sub(" ", text).lower()).strip()
+    return NOT_LETTERS.sub(" ", SLOT.sub(" ", text).lower()).strip()
 
 
 def _position(key: str) -> float:

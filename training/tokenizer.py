@@ -17,12 +17,21 @@ from base_model import BASE_FOLDER
 
 MAX_TOKENS = 512
 MASKS = (
-    # UUIDs, digests and other long hexadecimal runs, 0x numbers.
-    (r"\b0[xX][0-9a-fA-F]+\b|\b[0-9a-fA-F]{8}-(?:[0-9a-fA-F]{4}-){3}[0-9a-fA-F]{12}\b|\b[0-9a-fA-F]{16,}\b", " # "),
+    # 0x numbers, UUIDs, digests and other long runs of hexadecimal digits; times, MAC and IPv6 addresses.
+    (
+        r"\b0[xX][0-9a-fA-F]+\b"
+        r"|\b[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}\b"
+        r"|\b[0-9a-fA-F]{8,}\b"
+        r"|\b[0-9a-fA-F]{1,4}(?::{1,2}[0-9a-fA-F]{1,4}){2,7}\b",
+        " # ",
+    ),
     # IPv4 addresses, with or without a port.
     (r"\b[0-9]{1,3}(?:\.[0-9]{1,3}){3}(?::[0-9]+)?\b", " ip "),
-    # Dates, times, versions, decimals and task numbers; counters of three and more digits.
-    (r"[0-9]+(?:[.,:_-][0-9]+)+|[0-9]{3,}", "#"),
+    # No loss is no loss, however many decimals it has.
+    (r"\b0\.0+\b", "0"),
+    # Dates, versions, decimals and compound ids, then long numbers. One and two digits stay (exit codes, signals,
+    # percentages), as do 400 to 599 (HTTP errors).
+    (r"[0-9]+(?:[.,:_T+-][0-9]+)+|[0-9]{4,}|[0-36-9][0-9]{2}", "#"),
 )
 """Pattern and what stands in for it, applied in this order."""
 

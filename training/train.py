@@ -1,7 +1,7 @@
 """From the corpus to the model folder that ships: `python training/train.py`.
 
-Fine-tunes, calibrates, writes the float model to `build/fp32`, quantises it, measures both, and moves the result to
-`models/bundled`. Nothing random goes unseeded.
+Fine-tunes with several seeds and averages the weights, calibrates, writes the float model to `build/fp32`, quantises
+it, measures both, and moves the result to `models/bundled`. Nothing random goes unseeded.
 """
 
 from __future__ import annotations
@@ -24,20 +24,20 @@ from calibrate import apply_calibration, fit_calibration
 from card import write_card
 from corpus import Template, load_corpus
 from evaluate import LabelledTexts, texts_of_templates, texts_of_tsv
-from finetune import Recipe, finetune
+from finetune import Recipe, average, finetune
 from graph import build_graph
 from keywords import keyword_probabilities
 from metrics import Report, measure
 from quantise import quantise
 from runtime import OnnxClassifier
-from splits import split_templates
+from splits import Split, split_templates
 from tokenizer import build_tokenizer, save_tokenizer
 from variants import variant
 
 TRAINING = Path(__file__).parent
 BUILD = TRAINING / "build"
 BUNDLED = TRAINING.parent / "models" / "bundled"
-QUANTISATION_TEXTS = 1_000
+QUANTISATION_TEXTS, QUANTISATION_SEED = 1_000, 1
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -46,24 +46,30 @@ def main(arguments: Sequence[str] | None = None) -> None:
     torch.set_num_threads(options.threads)
     split = split_templates(load_corpus())
     print(f"templates: {len(split.train)} to train, {len(split.calibration)} to calibrate, {len(split.test)} held out")
+    recipes = [Recipe(epochs=options.epochs, seed=options.seed + run) for run in range(options.runs)]
+    model = average([finetune(split.train, build_tokenizer(), recipe) for recipe in recipes])
+    bundle(model, split, recipes, {path.stem: texts_of_tsv(path) for path in options.measure})
+    _move_into_place(BUILD / "bundled", options.out)
+
+
+def bundle(
+    model: BertForSequenceClassification, split: Split, recipes: list[Recipe], further_texts: dict[str, LabelledTexts]
+) -> None:
+    """Calibrates and quantises `model`, and writes the folder that ships to `build/bundled`, with its figures."""
     tokenizer = build_tokenizer()
-    recipe = Recipe(epochs=options.epochs, seed=options.seed)
-    model = finetune(split.train, tokenizer, recipe)
     _calibrate(model, tokenizer, split.calibration)
     _save_float_model(model, tokenizer, BUILD / "fp32")
-    _save_bundle(BUILD / "fp32", BUILD / "bundled", _quantisation_rows(split.train, tokenizer, options.seed))
-
-    measured = {"held-out templates": texts_of_templates(split.test)}
-    measured |= {path.stem: texts_of_tsv(path) for path in options.measure}
-    write_card(BUILD / "bundled", _reports(measured), recipe)
-    _move_into_place(BUILD / "bundled", options.out)
+    _save_quantised_model(BUILD / "fp32", BUILD / "bundled", _quantisation_rows(split.train, tokenizer))
+    reports = _reports({"held-out templates": texts_of_templates(split.test)} | further_texts)
+    write_card(BUILD / "bundled", reports, recipes)
 
 
 def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
     recipe = Recipe()
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--epochs", type=int, default=recipe.epochs)
-    parser.add_argument("--seed", type=int, default=recipe.seed)
+    parser.add_argument("--seed", type=int, default=recipe.seed, help="of the first run; each further run takes the next")
+    parser.add_argument("--runs", type=int, default=3, help="runs whose weights are averaged")
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--out", type=Path, default=BUNDLED, help="folder to put the model into")
     parser.add_argument("--measure", type=Path, nargs="*", default=[], help="TSV files of labelled lines to measure on too")
@@ -95,7 +101,7 @@ def _save_float_model(model: BertForSequenceClassification, tokenizer: Tokenizer
     onnx.save(build_graph(model), folder / "model.onnx")
 
 
-def _save_bundle(float_folder: Path, folder: Path, rows: list[list[int]]) -> None:
+def _save_quantised_model(float_folder: Path, folder: Path, rows: list[list[int]]) -> None:
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
     for name in ("config.json", "tokenizer.json", "tokenizer_config.json", "special_tokens_map.json"):
@@ -103,15 +109,18 @@ def _save_bundle(float_folder: Path, folder: Path, rows: list[list[int]]) -> Non
     quantise(float_folder / "model.onnx", folder / "model.onnx", rows)
 
 
-def _quantisation_rows(templates: list[Template], tokenizer: Tokenizer, seed: int) -> list[list[int]]:
-    rng = random.Random(seed)
+def _quantisation_rows(templates: list[Template], tokenizer: Tokenizer) -> list[list[int]]:
+    rng = random.Random(QUANTISATION_SEED)
     sample = rng.sample(templates, min(QUANTISATION_TEXTS, len(templates)))
     return encode(tokenizer, [variant(template, rng) for template in sample])
 
 
 def _reports(measured: dict[str, LabelledTexts]) -> dict[str, dict[str, Report]]:
     """By set and by model, each also printed."""
-    classifiers = {"float32": OnnxClassifier(BUILD / "fp32").probabilities, "int8": OnnxClassifier(BUILD / "bundled").probabilities}
+    classifiers = {
+        "float32": OnnxClassifier(BUILD / "fp32").probabilities,
+        "int8": OnnxClassifier(BUILD / "bundled").probabilities,
+    }
     classifiers["keywords"] = keyword_probabilities
     reports = {
         name: {kind: measure(data.truth, classify(data.texts)) for kind, classify in classifiers.items()}

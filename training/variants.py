@@ -31,9 +31,16 @@ def _header(label: int, rng: random.Random) -> str:
     levels = ROUTINE_LEVELS if label == NORMAL and rng.random() < 0.9 else ALARM_LEVELS
     program, level = rng.choice(PROGRAMS), rng.choice(levels)
     forms = (
-        "{{ts}} ", "{{ts}} {{host}} " + program + "[{{pid}}]: ", "{{ts}} " + level + " ", f"[{level}] ", level + ": ",
-        program + "[{{pid}}]: ", program + ": ", "{{ts}} " + level + " [" + program + "] {{class}}: ", "[{{ts}}] [" + level + "] ",
-    )  # fmt: skip
+        "{{ts}} ",
+        f"{{{{ts}}}} {{{{host}}}} {program}[{{{{pid}}}}]: ",
+        f"{{{{ts}}}} {level} ",
+        f"[{level}] ",
+        f"{level}: ",
+        f"{program}[{{{{pid}}}}]: ",
+        f"{program}: ",
+        f"{{{{ts}}}} {level} [{program}] {{{{class}}}}: ",
+        f"[{{{{ts}}}}] [{level}] ",
+    )
     return fill(rng.choice(forms), rng)
 
 

@@ -3,39 +3,67 @@
 use std::time::{Duration, Instant};
 
 use super::Database;
-use crate::error::Result;
+use crate::error::{Error, Result};
 
 const FIRST_PAUSE: Duration = Duration::from_millis(2);
 const LONGEST_PAUSE: Duration = Duration::from_millis(250);
 
-/// Runs `work` until it does not fail for a lock, for at most `timeout`; an interrupt ends the wait.
+/// How long to wait for locks, in all, and how long at a time.
 ///
 /// The pauses grow and are jittered, so that several writers do not meet again and again.
+#[derive(Debug)]
+pub(super) struct Patience {
+    started: Instant,
+    timeout: Duration,
+    pause: Duration,
+}
+
+impl Patience {
+    pub(super) fn new(timeout: Duration) -> Self {
+        Self { started: Instant::now(), timeout, pause: FIRST_PAUSE }
+    }
+
+    /// After `error`: waits a little where that may help, else gives the error back. An interrupt ends the wait.
+    pub(super) fn wait(&mut self, database: &Database, error: Error) -> Result<()> {
+        if !error.is_locked() {
+            return Err(error);
+        }
+        let left = self.timeout.saturating_sub(self.started.elapsed());
+        if left.is_zero() {
+            return Err(error.context(format!(
+                "another connection held its lock for all of busy_timeout_ms = {}; run it again, \
+                 or wait longer with anomaly_config('busy_timeout_ms', …)",
+                self.timeout.as_millis()
+            )));
+        }
+        database.check_interrupt()?;
+        std::thread::sleep(jittered(self.pause).min(left));
+        self.pause = (self.pause * 3 / 2).min(LONGEST_PAUSE);
+        Ok(())
+    }
+
+    /// Runs `work` until it does not fail for a lock.
+    pub(super) fn until_unlocked<T>(
+        &mut self,
+        database: &Database,
+        mut work: impl FnMut() -> Result<T>,
+    ) -> Result<T> {
+        loop {
+            match work() {
+                Ok(value) => return Ok(value),
+                Err(error) => self.wait(database, error)?,
+            }
+        }
+    }
+}
+
+/// Runs `work` until it does not fail for a lock, for at most `timeout`.
 pub fn wait_while_locked<T>(
     database: &Database,
     timeout: Duration,
-    mut work: impl FnMut() -> Result<T>,
+    work: impl FnMut() -> Result<T>,
 ) -> Result<T> {
-    let started = Instant::now();
-    let mut pause = FIRST_PAUSE;
-    loop {
-        match work() {
-            Err(error) if error.is_locked() => {
-                let left = timeout.saturating_sub(started.elapsed());
-                if left.is_zero() {
-                    return Err(error.context(format!(
-                        "another connection held its lock for all of busy_timeout_ms = {}; run it again, \
-                         or wait longer with anomaly_config('busy_timeout_ms', …)",
-                        timeout.as_millis()
-                    )));
-                }
-                database.check_interrupt()?;
-                std::thread::sleep(jittered(pause).min(left));
-                pause = (pause * 3 / 2).min(LONGEST_PAUSE);
-            }
-            outcome => return outcome,
-        }
-    }
+    Patience::new(timeout).until_unlocked(database, work)
 }
 
 /// Between half of `pause` and one and a half of it.

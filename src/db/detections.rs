@@ -74,12 +74,12 @@ pub fn write_batch(
     timeout: Duration,
     batch: &[Scored<'_>],
 ) -> Result<Written> {
-    let scorer = schema::has_scorer(database)?;
     atomically(database, timeout, |database| {
+        let scorer = schema::has_scorer(database)?;
         let scored_at = now();
         let detections = insert_all(database, queue, tenant_id, scorer, &scored_at, batch)?;
         let mut written = Written { detections, ..Written::default() };
-        let mut update = database.0.prepare(&format!(
+        let mut update = database.connection.prepare(&format!(
             "UPDATE log_entries SET anomaly_score = ?3, anomaly_label = ?4, anomaly_scored_at = ?5 WHERE {}",
             queue.still_pending()
         ))?;
@@ -104,7 +104,7 @@ fn insert_all(
 ) -> Result<usize> {
     let (column, value, same_scorer) =
         if scorer { (", scorer", ", ?12", "AND scorer = ?12") } else { ("", "", "AND ?12 IS NOT NULL") };
-    let mut insert = database.0.prepare(&format!(
+    let mut insert = database.connection.prepare(&format!(
         "INSERT INTO detections (id, tenant_id, entry_id, source_id, anomaly_label, anomaly_score, severity, text,
                                  timestamp_iso, detected_at{column})
          SELECT ?3, ?4, ?2, ?5, ?6, ?7, ?8, ?9, ?10, ?11{value}
@@ -172,7 +172,7 @@ pub fn list(database: &Database, filter: &Filter) -> Result<Vec<Vec<Value>>> {
     }
     sql.push_str(" ORDER BY detected_at DESC LIMIT ?");
     parameters.push(SqlValue::Integer(filter.limit));
-    let mut statement = database.0.prepare(&sql)?;
+    let mut statement = database.connection.prepare(&sql)?;
     let rows = statement.query_map(params_from_iter(parameters), |row| {
         (0..COLUMNS.len()).map(|index| Ok(owned(row.get_ref(index)?).into())).collect()
     })?;
@@ -193,7 +193,7 @@ pub fn acknowledge(
 ) -> Result<bool> {
     schema::require(database)?;
     wait_while_locked(database, timeout, || {
-        let updated = database.0.execute(
+        let updated = database.connection.execute(
             "UPDATE detections SET acknowledged = 1, acknowledged_at = ?1, notes = ?2
              WHERE id = ?3 AND (tenant_id = ?4 OR tenant_id = '')",
             params![now(), notes, id, tenant_id],
@@ -204,6 +204,7 @@ pub fn acknowledge(
 
 /// Counts the detections of all tenants.
 pub fn count(database: &Database) -> Result<usize> {
-    let count: i64 = database.0.query_row("SELECT count(*) FROM detections", [], |row| row.get(0))?;
+    let count: i64 =
+        database.connection.query_row("SELECT count(*) FROM detections", [], |row| row.get(0))?;
     Ok(usize::try_from(count).unwrap_or(0))
 }

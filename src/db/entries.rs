@@ -88,7 +88,7 @@ pub struct Queue {
 impl Queue {
     /// The queue of one tenant.
     pub fn open(database: &Database, tenant_id: &str) -> Self {
-        let has_rowid = database.0.prepare("SELECT rowid FROM log_entries").is_ok();
+        let has_rowid = database.connection.prepare("SELECT rowid FROM log_entries").is_ok();
         Self {
             tenant_id: tenant_id.to_owned(),
             key: if has_rowid { "rowid" } else { "id" },
@@ -102,8 +102,10 @@ impl Queue {
     pub fn next_batch(&mut self, database: &Database, limit: usize) -> Result<Vec<Entry>> {
         let mut entries = Vec::new();
         while entries.is_empty() && (!self.ahead.is_empty() || self.look_ahead(database)?) {
-            let keys: Vec<_> = self.ahead.drain(..limit.min(self.ahead.len())).collect();
-            entries = self.read(database, keys)?;
+            let count = limit.min(self.ahead.len());
+            // The keys leave the queue when their rows were read: a read that meets a lock is tried again.
+            entries = self.read(database, count)?;
+            self.ahead.drain(..count);
         }
         Ok(entries)
     }
@@ -113,7 +115,7 @@ impl Queue {
         if self.exhausted {
             return Ok(false);
         }
-        let mut statement = database.0.prepare(&format!(
+        let mut statement = database.connection.prepare(&format!(
             "SELECT {} FROM log_entries WHERE anomaly_scored_at IS NULL AND {TENANT}
              ORDER BY ingest_time DESC LIMIT {LOOK_AHEAD}",
             self.key
@@ -131,16 +133,17 @@ impl Queue {
         Ok(!self.ahead.is_empty())
     }
 
-    fn read(&self, database: &Database, keys: Vec<SqlValue>) -> Result<Vec<Entry>> {
-        let mut statement = database.0.prepare(&format!(
+    /// Reads the rows of the next `count` keys that are still pending.
+    fn read(&self, database: &Database, count: usize) -> Result<Vec<Entry>> {
+        let mut statement = database.connection.prepare(&format!(
             "SELECT id, source_id, timestamp_iso,
                     CASE WHEN typeof(text) IN ('integer', 'real') THEN CAST(text AS TEXT) ELSE text END
              FROM log_entries WHERE {} = ?1 AND anomaly_scored_at IS NULL",
             self.key
         ))?;
-        let mut entries = Vec::with_capacity(keys.len());
-        for key in keys {
-            let row = statement.query_row([&key], |row| Entry::read(key.clone(), row)).optional()?;
+        let mut entries = Vec::with_capacity(count);
+        for key in self.ahead.iter().take(count) {
+            let row = statement.query_row([key], |row| Entry::read(key.clone(), row)).optional()?;
             entries.extend(row);
         }
         Ok(entries)
@@ -157,7 +160,7 @@ impl Queue {
 /// Counts the pending entries of a tenant.
 pub fn count_pending(database: &Database, tenant_id: &str) -> Result<usize> {
     let sql = format!("SELECT count(*) FROM log_entries WHERE anomaly_scored_at IS NULL AND {TENANT}");
-    let count: i64 = database.0.query_row(&sql, [tenant_id], |row| row.get(0))?;
+    let count: i64 = database.connection.query_row(&sql, [tenant_id], |row| row.get(0))?;
     Ok(usize::try_from(count).unwrap_or(0))
 }
 

@@ -20,12 +20,29 @@ use crate::value::Value;
 
 /// The host's connection.
 #[derive(Debug)]
-pub struct Database(Connection);
+pub struct Database {
+    connection: Connection,
+    extended_code: ExtendedCode,
+}
+
+/// Reads the [extended code](https://www.sqlite.org/c3ref/errcode.html) of a connection's last error.
+///
+/// Statements give the primary code alone unless the host has asked for extended ones, which is the host's choice.
+pub(crate) type ExtendedCode = fn(&Connection) -> i32;
 
 impl Database {
     /// Wraps a connection that does not own its handle.
-    pub(crate) fn new(connection: Connection) -> Self {
-        Self(connection)
+    pub(crate) fn new(connection: Connection, extended_code: ExtendedCode) -> Self {
+        Self { connection, extended_code }
+    }
+
+    /// Gives the connection's last error its extended code.
+    fn refine(&self, error: Error) -> Error {
+        let extended = (self.extended_code)(&self.connection);
+        match error.kind() {
+            Kind::Database(code) if extended & 0xff == code => error.with_kind(Kind::Database(extended)),
+            _ => error,
+        }
     }
 
     /// Fails when the host has interrupted the running statement.
@@ -33,16 +50,21 @@ impl Database {
     /// `sqlite3_is_interrupted` came with SQLite 3.41; in all versions an interrupted connection refuses to step any
     /// statement until the interrupted ones have ended.
     pub fn check_interrupt(&self) -> Result<()> {
-        self.0.query_row("SELECT 1", [], |_| Ok(())).map_err(Error::from)
+        self.connection.query_row("SELECT 1", [], |_| Ok(())).map_err(Error::from)
+    }
+
+    /// Whether every statement commits for itself: the host has no transaction open.
+    pub fn is_autocommit(&self) -> bool {
+        self.connection.is_autocommit()
     }
 
     /// The version of the host's SQLite.
     pub fn sqlite_version(&self) -> Result<String> {
-        Ok(self.0.query_row("SELECT sqlite_version()", [], |row| row.get(0))?)
+        Ok(self.connection.query_row("SELECT sqlite_version()", [], |row| row.get(0))?)
     }
 
     fn execute(&self, sql: &str) -> Result<()> {
-        Ok(self.0.execute_batch(sql)?)
+        Ok(self.connection.execute_batch(sql)?)
     }
 }
 

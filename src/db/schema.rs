@@ -131,7 +131,7 @@ fn require_columns(database: &Database, table: &Table) -> Result<()> {
 
 /// A detection is looked up by its entry; where old duplicates rule out a unique index, a plain one must do.
 fn index_entries_of_detections(database: &Database) -> Result<()> {
-    let covered: bool = database.0.query_row(
+    let covered: bool = database.connection.query_row(
         "SELECT EXISTS (
              SELECT 1 FROM pragma_index_list('detections') AS list
              WHERE (SELECT name FROM pragma_index_info(list.name) WHERE seqno = 0) = 'entry_id'
@@ -142,7 +142,7 @@ fn index_entries_of_detections(database: &Database) -> Result<()> {
     if covered {
         return Ok(());
     }
-    let duplicates: bool = database.0.query_row(
+    let duplicates: bool = database.connection.query_row(
         "SELECT EXISTS (SELECT 1 FROM detections GROUP BY entry_id, scorer HAVING count(*) > 1)",
         [],
         |row| row.get(0),
@@ -154,7 +154,7 @@ fn index_entries_of_detections(database: &Database) -> Result<()> {
 
 /// The names of the columns of `table`, generated ones included; none where there is no such table.
 fn columns(database: &Database, table: &str) -> Result<Vec<String>> {
-    let mut statement = database.0.prepare("SELECT name FROM pragma_table_xinfo(?1)")?;
+    let mut statement = database.connection.prepare("SELECT name FROM pragma_table_xinfo(?1)")?;
     let names = statement.query_map([table], |row| row.get(0))?;
     Ok(names.collect::<rusqlite::Result<_>>()?)
 }
@@ -164,7 +164,7 @@ fn has(columns: &[String], column: &str) -> bool {
 }
 
 fn objects(database: &Database) -> Result<Vec<String>> {
-    let mut statement = database.0.prepare(
+    let mut statement = database.connection.prepare(
         "SELECT type || ' ' || name FROM sqlite_master
          WHERE tbl_name IN ('log_entries', 'detections') AND name NOT LIKE 'sqlite\\_%' ESCAPE '\\'
          ORDER BY rowid",

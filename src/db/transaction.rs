@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use super::{Database, wait_while_locked};
+use super::Database;
+use super::busy::Patience;
 use crate::error::Result;
 
 /// Runs `work` so that it happens as a whole or not at all, waiting for locks up to `timeout`.
@@ -19,18 +20,34 @@ pub fn atomically<T>(
     timeout: Duration,
     mut work: impl FnMut(&Database) -> Result<T>,
 ) -> Result<T> {
-    wait_while_locked(database, timeout, || {
-        match database.execute("SAVEPOINT sqlite_anomaly") {
-            Err(error) if error.to_string().contains("SQL statements in progress") => return work(database),
-            opened => opened?,
+    let mut patience = Patience::new(timeout);
+    loop {
+        match attempt(database, &mut patience, &mut work) {
+            Ok(value) => return Ok(value),
+            Err(error) => patience.wait(database, error)?,
         }
-        let outcome =
-            work(database).and_then(|value| database.execute("RELEASE sqlite_anomaly").map(|()| value));
-        if outcome.is_err() {
-            // SQLite may have rolled back all of it already (disk full, out of memory); then there is no savepoint.
-            let _ = database.execute("ROLLBACK TO sqlite_anomaly");
-            let _ = database.execute("RELEASE sqlite_anomaly");
-        }
-        outcome
+    }
+}
+
+fn attempt<T>(
+    database: &Database,
+    patience: &mut Patience,
+    work: &mut impl FnMut(&Database) -> Result<T>,
+) -> Result<T> {
+    match database.execute("SAVEPOINT sqlite_anomaly") {
+        Err(error) if error.to_string().contains("SQL statements in progress") => return work(database),
+        opened => opened?,
+    }
+    let outcome = work(database).and_then(|value| {
+        // A commit that meets readers is tried again as it is: it keeps new ones out until the old ones have left.
+        patience.until_unlocked(database, || database.execute("RELEASE sqlite_anomaly"))?;
+        Ok(value)
+    });
+    outcome.map_err(|error| {
+        let error = database.refine(error);
+        // SQLite may have rolled back all of it already (disk full, out of memory); then there is no savepoint.
+        let _ = database.execute("ROLLBACK TO sqlite_anomaly");
+        let _ = database.execute("RELEASE sqlite_anomaly");
+        error
     })
 }

@@ -1,6 +1,8 @@
 //! Finding and starting ONNX Runtime.
 
 use std::env;
+#[cfg(target_os = "linux")]
+use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -66,9 +68,11 @@ impl Runtime {
 fn load_library(beside: Option<&Path>) -> Result<(EnvironmentBuilder, PathBuf)> {
     let mut problems = Vec::new();
     for library in candidates(beside) {
-        match ort::init_from(&library) {
+        let loaded = check_complete(&library)
+            .and_then(|()| ort::init_from(&library).map_err(|error| error.to_string()));
+        match loaded {
             Ok(builder) => return Ok((builder, library)),
-            Err(error) => problems.push(error.to_string()),
+            Err(problem) => problems.push(problem),
         }
     }
     Err(Error::model(format!(
@@ -78,6 +82,39 @@ fn load_library(beside: Option<&Path>) -> Result<(EnvironmentBuilder, PathBuf)> 
         problems.join("; "),
         file_name(),
     )))
+}
+
+/// Refuses a library file that was cut short: the loader would map what is not there, and end the process with SIGBUS.
+#[cfg(target_os = "linux")]
+fn check_complete(library: &Path) -> std::result::Result<(), String> {
+    use object::elf::{FileHeader32, FileHeader64};
+    use object::read::elf::{FileHeader, ProgramHeader};
+    use object::{Endianness, ReadCache, ReadRef};
+
+    fn segments_are_there<'data, Elf: FileHeader<Endian = Endianness>>(
+        file: impl ReadRef<'data>,
+    ) -> object::Result<bool> {
+        let header = Elf::parse(file)?;
+        let endian = header.endian()?;
+        let mut segments = header.program_headers(endian, file)?.iter();
+        Ok(segments.all(|segment| segment.data(endian, file).is_ok()))
+    }
+
+    // What is no file is the loader's to find and to complain about.
+    let Ok(file) = File::open(library) else { return Ok(()) };
+    let file = &ReadCache::new(file);
+    let complete = match object::FileKind::parse(file) {
+        Ok(object::FileKind::Elf64) => segments_are_there::<FileHeader64<Endianness>>(file),
+        Ok(object::FileKind::Elf32) => segments_are_there::<FileHeader32<Endianness>>(file),
+        _ => return Ok(()),
+    };
+    if complete == Ok(true) { Ok(()) } else { Err(format!("{} is incomplete", library.display())) }
+}
+
+/// The other systems' loaders check this themselves.
+#[cfg(not(target_os = "linux"))]
+fn check_complete(_: &Path) -> std::result::Result<(), String> {
+    Ok(())
 }
 
 fn candidates(beside: Option<&Path>) -> Vec<PathBuf> {

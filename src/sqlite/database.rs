@@ -15,5 +15,10 @@ pub(super) unsafe fn lend(db: *mut sqlite3) -> Result<Database> {
     let connection = unsafe { Connection::from_handle(db) }.map_err(|error| {
         Error::new(Kind::Internal, format!("the host's connection cannot be used: {error}"))
     })?;
-    Ok(Database::new(connection))
+    Ok(Database::new(connection, extended_code))
+}
+
+fn extended_code(connection: &Connection) -> i32 {
+    // SAFETY: the handle is that of an open connection, as `lend` was promised.
+    unsafe { rusqlite::ffi::sqlite3_extended_errcode(connection.handle()) }
 }

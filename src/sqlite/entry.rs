@@ -132,7 +132,7 @@ unsafe fn explain(message: *mut *mut c_char, api: *const sqlite3_api_routines, e
     if message.is_null() || api.is_null() {
         return;
     }
-    let Ok(text) = CString::new(error.to_string().replace('\0', "\u{fffd}")) else { return };
+    let Ok(text) = CString::new(error.to_string()) else { return };
     // SAFETY: the caller's contract; the format takes one C string.
     unsafe {
         let api = &*api;

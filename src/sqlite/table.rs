@@ -358,7 +358,7 @@ unsafe fn on_cursor<T: TableFunction>(
 /// `place` may be written, and SQLite frees what is there.
 unsafe fn report(place: *mut *mut c_char, error: &Error) -> c_int {
     // The text is data, but `sqlite3_mprintf` takes a format.
-    let text = error.to_string().replace('\0', "\u{fffd}").replace('%', "%%");
+    let text = error.to_string().replace('%', "%%");
     if let Ok(text) = CString::new(text) {
         // SAFETY: the caller's contract; without conversions the format needs no arguments.
         unsafe { *place = ext::sqlite3ext_mprintf(text.as_ptr()) };

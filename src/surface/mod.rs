@@ -11,7 +11,7 @@ use std::sync::Arc;
 pub use classify::{ClassifyEach, Scores, classify, label, score};
 pub use detections::{Detections, acknowledge};
 pub use manage::{config, init, reset, version};
-pub use score_pending::ScorePending;
+pub use score_pending::{ScorePending, score_all};
 pub use status::Status;
 
 use crate::connection::Connection;

@@ -1,10 +1,13 @@
-//! `anomaly_score_pending`.
+//! `anomaly_score_pending` and `anomaly_score_all`.
 
 use std::sync::Arc;
 
+use serde_json::json;
+
+use crate::config::Settings;
 use crate::connection::Connection;
 use crate::db::Database;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::scoring::{Report, Run};
 use crate::sqlite::{Arguments, Rows, TableFunction};
 use crate::value::Value;
@@ -28,23 +31,55 @@ impl TableFunction for ScorePending {
 
     fn open(&self, _: &Database, mut arguments: Arguments) -> Result<Batches> {
         let connection = Arc::clone(&self.0);
-        let mut settings = connection.settings();
-        for (index, key) in ["batch", "threshold"].into_iter().enumerate() {
-            if let Some(value) = arguments.take(index).into_text() {
-                let set = settings.set(key, &value);
-                connection
-                    .note(set.map_err(|error| error.context("anomaly_score_pending(batch, threshold)")))?;
-            }
-        }
-        Ok(Batches { run: Run::new(Arc::clone(&connection), settings), connection })
+        let settings = settings(&connection, [arguments.take(0), arguments.take(1)]);
+        let settings = connection.note(settings.map_err(|error| error.context(Self::NAME)))?;
+        Ok(Batches { run: Run::new(settings), connection })
     }
 }
 
 impl Rows for Batches {
     fn next(&mut self, database: &Database) -> Result<Option<Vec<Value>>> {
-        let outcome = self.run.next(database).map_err(|error| error.context("anomaly_score_pending"));
+        let outcome = self.run.next(&self.connection, database);
+        let outcome = outcome.map_err(|error| error.context(ScorePending::NAME));
         Ok(self.connection.note(outcome)?.map(row))
     }
+}
+
+/// `anomaly_score_all([batch [, threshold]])`: the same in one call that reads no table, so that other connections
+/// can write between the batches; gives the totals as JSON.
+pub fn score_all(connection: &Connection, database: &Database, arguments: Vec<Value>) -> Result<Value> {
+    let totals = (|| {
+        let mut run = Run::new(settings(connection, arguments)?);
+        let mut totals = Report::default();
+        while let Some(report) = run.next(connection, database)? {
+            totals.add(report);
+        }
+        Ok(totals)
+    })();
+    let totals = totals.map_err(|error: Error| error.context("anomaly_score_all"))?;
+    Ok(json!({
+        "batches": totals.batch,
+        "scored": totals.written.scored,
+        "detections": totals.written.detections,
+        "failed": totals.written.failed,
+        "skipped": totals.skipped,
+        "remaining": totals.remaining,
+        "elapsed_ms": totals.elapsed_ms,
+        "error": totals.error,
+    })
+    .to_string()
+    .into())
+}
+
+/// The settings of the connection, with the batch size and the threshold of a call where they are given.
+fn settings(connection: &Connection, arguments: impl IntoIterator<Item = Value>) -> Result<Settings> {
+    let mut settings = connection.settings();
+    for (key, value) in ["batch", "threshold"].into_iter().zip(arguments) {
+        if let Some(value) = value.into_text() {
+            settings.set(key, &value)?;
+        }
+    }
+    Ok(settings)
 }
 
 fn row(report: Report) -> Vec<Value> {

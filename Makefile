@@ -1,0 +1,66 @@
+# What one can run here; `make help` lists it.
+
+PYTHON ?= python3
+SQLITE ?= sqlite3
+PACKAGES := target/python
+VENV := training/.venv
+TRAIN_PYTHON := $(VENV)/bin/python
+
+.DEFAULT_GOAL := help
+.PHONY: help demo dist test check fmt train eval clean need-rust need-python need-sqlite
+
+help: ## List the targets
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+demo: dist need-sqlite ## Score the sample log in the sqlite3 shell and show what was found
+	@mkdir -p target/demo && rm -f target/demo/demo.db
+	@$(SQLITE) target/demo/demo.db < sql/demo/demo.sql
+
+dist: need-rust need-python ## Build the extension and assemble dist/ with ONNX Runtime and the model
+	cargo build --release --locked
+	@$(PYTHON) scripts/dist.py
+
+test: dist need-sqlite $(PACKAGES)/.installed ## Run all tests: Rust's, and those of the built library in its hosts
+	cargo test --locked --quiet
+	PYTHONPATH=$(PACKAGES) $(PYTHON) -m pytest -q tests
+
+check: need-rust ## Formatting and lints, as CI asks for them
+	cargo fmt --check
+	cargo clippy --locked --all-targets -- -D warnings
+
+fmt: need-rust ## Format the Rust code
+	cargo fmt
+
+train: $(VENV)/.installed ## Train the bundled model anew from the corpus (about two hours on two cores)
+	$(TRAIN_PYTHON) training/train.py
+
+eval: $(VENV)/.installed ## Measure the bundled model on held-out templates, or on TSV=file (system, label, text)
+	$(TRAIN_PYTHON) training/evaluate.py models/bundled $(TSV)
+
+clean: ## Remove what was built
+	cargo clean
+	rm -rf dist
+
+$(PACKAGES)/.installed: tests/requirements.txt
+	@rm -rf $(PACKAGES)
+	$(PYTHON) -m pip install --quiet --disable-pip-version-check --root-user-action=ignore \
+		--target $(PACKAGES) --requirement tests/requirements.txt
+	@touch $@
+
+$(VENV)/.installed: training/requirements.txt
+	$(PYTHON) -m venv $(VENV)
+	$(TRAIN_PYTHON) -m pip install --quiet --disable-pip-version-check --requirement training/requirements.txt
+	@touch $@
+
+# Each missing tool is named with how to get it.
+need-rust:
+	@command -v cargo >/dev/null || { echo "Rust is missing: install it with rustup (the site rustup.rs says how)"; exit 1; }
+	@command -v cc >/dev/null || command -v clang >/dev/null || { echo "A linker is missing: apt-get install gcc, or xcode-select --install"; exit 1; }
+
+need-python:
+	@command -v $(PYTHON) >/dev/null || { echo "Python 3 is missing: apt-get install python3 python3-pip, or brew install python"; exit 1; }
+	@$(PYTHON) -m pip --version >/dev/null 2>&1 || { echo "pip is missing: apt-get install python3-pip, or $(PYTHON) -m ensurepip"; exit 1; }
+
+need-sqlite:
+	@command -v $(SQLITE) >/dev/null || { echo "The sqlite3 shell is missing: apt-get install sqlite3, or brew install sqlite"; exit 1; }
+	@$(SQLITE) :memory: ".load /nonexistent" 2>&1 | grep -qv 'unknown command' || { echo "This sqlite3 shell has no .load: use Debian's or Homebrew's, make SQLITE=/path/to/sqlite3"; exit 1; }

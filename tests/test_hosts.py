@@ -1,0 +1,217 @@
+"""Processes that load the extension: the sqlite3 shell, Pythons, and set-ups in which something is missing."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from conftest import DIST, EXTENSION, MODELS, ROOT, SUFFIX
+
+LINE = "Failed password for root from 10.0.0.1 port 22 ssh2"
+CLASSIFY = f"SELECT anomaly_config('model', 'bundled'); SELECT anomaly_classify('{LINE}');"
+# Nothing here takes a second; a hang must not stop the suite.
+PATIENCE = 60
+
+
+def shell(*commands: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    """Runs the sqlite3 shell on an empty database, with no other environment."""
+    command = [shutil.which("sqlite3") or "sqlite3", ":memory:", *commands]
+    return subprocess.run(
+        command, env=environment, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=PATIENCE
+    )
+
+
+def python(program: str, interpreter: str = sys.executable, **environment: str) -> subprocess.CompletedProcess[str]:
+    """Runs a Python program in a process of its own."""
+    environment = {"PYTHONPATH": os.environ.get("PYTHONPATH", ""), **environment}
+    return subprocess.run(
+        [interpreter, "-c", program], env=environment, capture_output=True, text=True, timeout=10 * PATIENCE
+    )
+
+
+@pytest.fixture
+def bare(tmp_path: Path) -> Path:
+    """The extension alone: no runtime and no model beside it."""
+    shutil.copy(EXTENSION.with_suffix(SUFFIX), tmp_path)
+    return tmp_path
+
+
+def load(folder: Path) -> str:
+    """The shell's command that loads the extension of `folder`."""
+    return f'.load "{folder / "anomaly0"}"'
+
+
+def test_the_shell_classifies_with_the_bundled_model():
+    done = shell(load(DIST), CLASSIFY)
+    bundled, answer = done.stdout.splitlines()
+    assert (bundled, done.stderr) == ("bundled", "")
+    answer = json.loads(answer)
+    assert (answer["label"], answer["severity"], answer["anomalous"]) == ("SECURITY_ANOMALY", "ERROR", True)
+
+
+def test_dist_works_wherever_it_is_copied(tmp_path):
+    shutil.copytree(DIST, tmp_path / "über all")
+    done = shell(load(tmp_path / "über all"), CLASSIFY)
+    assert ("SECURITY_ANOMALY" in done.stdout, done.stderr) == (True, "")
+
+
+def test_dist_works_through_a_link(tmp_path):
+    os.symlink(EXTENSION.with_suffix(SUFFIX), tmp_path / f"anomaly0{SUFFIX}")
+    assert "SECURITY_ANOMALY" in shell(load(tmp_path), CLASSIFY).stdout
+
+
+def test_the_runtime_may_be_named_in_the_environment(bare):
+    runtime = next(DIST.glob("*onnxruntime*"))
+    model = f"SELECT anomaly_config('model', '{MODELS / 'levels'}'); SELECT anomaly_label('failed');"
+    assert shell(load(bare), model, ORT_DYLIB_PATH=str(runtime)).stdout.splitlines()[-1] == "ERROR"
+
+
+def test_without_the_runtime_the_error_names_every_place_and_the_remedy(bare):
+    model = f"SELECT anomaly_config('model', '{MODELS / 'levels'}'); SELECT anomaly_label('failed');"
+    done = shell(load(bare), model, ORT_DYLIB_PATH="/no/such/library")
+    for part in ["no usable ONNX Runtime", "/no/such/library", "onnxruntime" + SUFFIX, "make dist", "ORT_DYLIB_PATH"]:
+        assert part in done.stderr
+
+
+@pytest.mark.parametrize("kind", ["text", "empty", "foreign", "truncated"])
+def test_a_library_that_is_no_runtime_is_an_error(bare, kind):
+    runtime = next(DIST.glob("*onnxruntime*"))
+    fake = bare / runtime.name
+    if kind == "foreign":
+        fake.write_bytes(EXTENSION.with_suffix(SUFFIX).read_bytes())
+    else:
+        fake.write_bytes({"text": b"no library", "empty": b"", "truncated": runtime.read_bytes()[:5000]}[kind])
+    model = f"SELECT anomaly_config('model', '{MODELS / 'levels'}'); SELECT anomaly_label('failed');"
+    done = shell(load(bare), model)
+    assert "no usable ONNX Runtime" in done.stderr
+    assert str(fake) in done.stderr
+
+
+@pytest.mark.skipif(not shutil.which("cc"), reason="makes a library with a C compiler")
+def test_a_runtime_that_is_too_old_is_an_error(bare):
+    runtime = bare / next(DIST.glob("*onnxruntime*")).name
+    source = bare / "old.c"
+    source.write_text("""
+        static const void *api(unsigned version) { return 0; }
+        static const char *name(void) { return "1.17.3"; }
+        static const struct { const void *(*api)(unsigned); const char *(*name)(void); } base = { api, name };
+        const void *OrtGetApiBase(void) { return &base; }
+    """)
+    subprocess.run(["cc", "-shared", "-fPIC", "-o", runtime, source], check=True)
+    model = f"SELECT anomaly_config('model', '{MODELS / 'levels'}'); SELECT anomaly_label('failed');"
+    done = shell(load(bare), model)
+    assert "1.17.3" in done.stderr
+    assert "no usable ONNX Runtime library, 1.24 or newer" in done.stderr
+
+
+def test_without_the_bundled_model_the_error_says_where_it_belongs(bare):
+    assert f"there is no folder {bare / 'model'}" in shell(load(bare), CLASSIFY).stderr
+
+
+def test_a_failed_start_of_the_runtime_leaves_the_connection_usable(bare):
+    model = f"SELECT anomaly_config('model', '{MODELS / 'levels'}');"
+    done = shell(load(bare), model, "SELECT anomaly_label('failed');", ORT_DYLIB_PATH="/no/such/library")
+    assert done.stderr.count("no usable ONNX Runtime") == 1
+    done = python(f"""
+import sys; sys.path.insert(0, {str(ROOT / "tests")!r})
+from conftest import connect, error_of, one
+from pathlib import Path
+db = connect(extension=Path({str(bare / "anomaly0")!r}))
+db.execute("SELECT anomaly_config('model', ?)", ({str(MODELS / "levels")!r},)).fetchall()
+print(error_of(db, "SELECT anomaly_label('x')") == error_of(db, "SELECT anomaly_label('x')"), one(db, "SELECT 1"))
+""")
+    assert done.stdout.strip() == "True 1", done.stderr
+
+
+DRIVERS = {
+    "the standard library's sqlite3": "import sqlite3 as driver; db = driver.connect(':memory:')",
+    "pysqlite3": "import pysqlite3 as driver; db = driver.connect(':memory:')",
+    "apsw": "import apsw as driver; db = driver.Connection(':memory:')",
+}
+LOAD = f"""
+db.enable_load_extension(True)
+(getattr(db, "load_extension", None) or db.loadextension)({str(EXTENSION)!r})
+db.execute("SELECT anomaly_config('model', 'bundled')").fetchall()
+"""
+USE = f"""
+print(db.execute("SELECT anomaly_label(?)", ({LINE!r},)).fetchall()[0][0])
+"""
+
+
+def interpreters(driver: str) -> list[str]:
+    """The Pythons at hand whose module can load extensions: this one, and the system's."""
+    probe = DRIVERS[driver] + "\ndb.enable_load_extension(True)"
+    found = [sys.executable, *(path for path in ["/usr/bin/python3"] if Path(path).exists())]
+    return [interpreter for interpreter in found if python(probe, interpreter).returncode == 0]
+
+
+@pytest.mark.parametrize("driver", DRIVERS)
+def test_python(driver):
+    able = interpreters(driver)
+    if not able:
+        pytest.skip(f"no Python at hand loads extensions with {driver}")
+    for interpreter in able:
+        done = python(DRIVERS[driver] + LOAD + USE, interpreter)
+        assert (done.stdout.strip(), done.stderr) == ("SECURITY_ANOMALY", "")
+
+
+def test_a_second_copy_of_sqlite_in_the_process_is_refused():
+    if "apsw" not in DRIVERS or not (interpreters("pysqlite3") and interpreters("apsw")):
+        pytest.skip("needs two modules that bring an SQLite of their own")
+    done = python(
+        DRIVERS["pysqlite3"] + LOAD + "first = db\n" + DRIVERS["apsw"] + f"""
+try:
+    db.enable_load_extension(True)
+    db.load_extension({str(EXTENSION)!r})
+except Exception as error:
+    print(error)
+db = first
+""" + USE
+    )
+    refused, label = done.stdout.splitlines()
+    assert "another copy of SQLite in this process" in refused
+    assert label == "SECURITY_ANOMALY", done.stderr
+
+
+MEASURE = f"""
+import os, sys; sys.path.insert(0, {str(ROOT / "tests")!r})
+from conftest import connect, one
+def resident():
+    with open("/proc/self/statm") as statm:
+        return int(statm.read().split()[1]) * os.sysconf("SC_PAGE_SIZE") / 1e6
+def opened():
+    db = connect()
+    one(db, "SELECT anomaly_config('model', 'bundled')")
+    one(db, "SELECT anomaly_label(?)", {LINE!r})
+    return db
+"""
+
+
+@pytest.mark.skipif(not Path("/proc/self/statm").exists(), reason="reads the memory of the process from /proc")
+class TestMemory:
+    """Megabytes of a process that does nothing else."""
+
+    def test_opening_and_closing_200_connections_leaves_it_flat(self):
+        done = python(MEASURE + "opened().close()\nfor _ in range(20): opened().close()\nbefore = resident()\n"
+                      "for _ in range(200): opened().close()\nprint(resident() - before)")  # fmt: skip
+        assert float(done.stdout) < 5, done.stderr
+
+    def test_eight_connections_cost_hardly_more_than_one(self):
+        done = python(MEASURE + "first = opened()\none_open = resident()\n"
+                      "others = [opened() for _ in range(7)]\nprint(resident() / one_open)")  # fmt: skip
+        assert float(done.stdout) < 1.15, done.stderr
+
+
+def test_an_extension_that_is_not_used_loads_no_runtime():
+    if not Path("/proc/self/maps").exists():
+        pytest.skip("reads the libraries of the process from /proc")
+    done = python(
+        f"import sys; sys.path.insert(0, {str(ROOT / 'tests')!r})\nfrom conftest import connect\ndb = connect()\n"
+        "print('onnxruntime' in open('/proc/self/maps').read())"
+    )
+    assert done.stdout.strip() == "False", done.stderr

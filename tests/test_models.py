@@ -1,0 +1,89 @@
+"""Models that cannot be used: the error names the file and the remedy, and the connection works on."""
+
+from __future__ import annotations
+
+import shutil
+
+import pytest
+from conftest import DIST, MODELS, error_of, one, use_model
+
+
+@pytest.fixture
+def folder(tmp_path):
+    """A copy of the model `levels` that a test may break."""
+    return shutil.copytree(MODELS / "levels", tmp_path / "model")
+
+
+def classify_with(db, folder) -> str:
+    """The error of configuring and using the model in `folder`; afterwards another model must work."""
+    try:
+        one(db, "SELECT anomaly_config('model', ?)", str(folder))
+    except Exception as error:
+        message = str(error)
+    else:
+        message = error_of(db, "SELECT anomaly_label('failed')")
+    use_model(db, "levels")
+    assert one(db, "SELECT anomaly_label('failed')") == "ERROR"
+    return message
+
+
+@pytest.mark.parametrize(
+    ("missing", "remedy"),
+    [("config.json", "copy"), ("tokenizer.json", "save_pretrained"), ("model.onnx", "optimum-cli export onnx")],
+)
+def test_a_missing_file_is_named(db, folder, missing, remedy):
+    (folder / missing).unlink()
+    message = classify_with(db, folder)
+    assert f"has no {missing}" in message
+    assert remedy in message
+    assert str(folder) in message
+
+
+@pytest.mark.parametrize("content", [b"", b"this is no graph", b"\x08\x08\x12\x00", b"\xff" * 10_000])
+def test_a_file_that_is_no_onnx_model(db, folder, content):
+    (folder / "model.onnx").write_bytes(content)
+    message = classify_with(db, folder)
+    assert "model.onnx" in message
+    assert "export" in message
+
+
+def test_a_truncated_graph(db, folder):
+    graph = (DIST / "model" / "model.onnx").read_bytes()
+    (folder / "model.onnx").write_bytes(graph[: len(graph) // 2])
+    assert "no usable ONNX model" in classify_with(db, folder)
+
+
+@pytest.mark.parametrize("content", ["", "[]", "{", '{"id2label": {"1": "a"}}', '{"num_labels": 0}', "nul\0l"])
+def test_a_configuration_that_is_none(db, folder, content):
+    (folder / "config.json").write_text(content)
+    assert "config.json" in classify_with(db, folder)
+
+
+@pytest.mark.parametrize("content", ["", "{}", "[1]", '{"version": "9"}'])
+def test_a_tokenizer_that_is_none(db, folder, content):
+    (folder / "tokenizer.json").write_text(content)
+    assert "tokenizer.json cannot be used" in classify_with(db, folder)
+
+
+def test_more_logits_than_labels(db):
+    assert "as many logits a text as config.json names labels" in classify_with(db, MODELS / "too-wide")
+
+
+def test_a_model_that_answers_nan(db):
+    assert "the model answered NaN" in classify_with(db, MODELS / "all-nan")
+
+
+@pytest.mark.parametrize("name", ["/no/such/folder", "no/such", "\0", "bundle", "x" * 5000])
+def test_a_name_that_is_no_model(db, name):
+    message = error_of(db, "SELECT anomaly_config('model', ?)", name)
+    assert "there is no folder" in message
+    assert "bundled" in message
+
+
+def test_a_model_can_be_mended_and_used(db, folder):
+    good = (folder / "model.onnx").read_bytes()
+    (folder / "model.onnx").write_bytes(b"broken")
+    one(db, "SELECT anomaly_config('model', ?)", str(folder))
+    error_of(db, "SELECT anomaly_label('failed')")
+    (folder / "model.onnx").write_bytes(good)
+    assert one(db, "SELECT anomaly_label('failed')") == "ERROR"

@@ -1,0 +1,146 @@
+"""anomaly_init(), and databases that were there before."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+from conftest import connect, error_of, insert, one, totals, use_model
+
+# The tables as the seed's application has them: no scorer, no unique index, columns that are none of our business.
+SEED_TABLES = """
+    CREATE TABLE log_entries (
+        id TEXT PRIMARY KEY, tenant_id TEXT NOT NULL DEFAULT '', source_id TEXT, text TEXT, severity TEXT,
+        timestamp_iso TEXT, ingest_time TEXT, host_facts TEXT,
+        anomaly_score REAL, anomaly_label TEXT, anomaly_scored_at TEXT);
+    CREATE TABLE detections (
+        id TEXT PRIMARY KEY, tenant_id TEXT, entry_id TEXT, source_id TEXT, anomaly_label TEXT, anomaly_score REAL,
+        severity TEXT, text TEXT, timestamp_iso TEXT, detected_at TEXT, acknowledged INTEGER NOT NULL DEFAULT 0,
+        acknowledged_at TEXT, notes TEXT);
+"""
+
+
+@pytest.fixture
+def empty():
+    """A database without any table, with a model configured."""
+    connection = connect()
+    use_model(connection, "levels")
+    return connection
+
+
+def init(connection) -> list[str]:
+    """What anomaly_init() says it did."""
+    return json.loads(one(connection, "SELECT anomaly_init()"))
+
+
+def test_init_makes_the_tables_and_a_second_time_nothing(empty):
+    assert init(empty) == [
+        "created table log_entries",
+        "created table detections",
+        "created index anomaly_pending",
+        "created index anomaly_detections_newest",
+    ]
+    assert init(empty) == []
+
+
+def test_an_entry_needs_no_more_than_id_and_text(empty):
+    init(empty)
+    empty.execute("INSERT INTO log_entries (id, text) VALUES ('a', 'ok')")
+    assert empty.execute("SELECT tenant_id, anomaly_scored_at FROM log_entries").fetchone() == ("", None)
+    assert one(empty, "SELECT ingest_time LIKE '____-__-__T__:__:__.______+00:00' FROM log_entries") == 1
+
+
+def test_missing_tables_are_named_with_the_remedy(empty):
+    message = error_of(empty, "SELECT * FROM anomaly_score_pending")
+    assert "there is no table log_entries; SELECT anomaly_init() makes what is missing" in message
+    assert "there is no table log_entries" in error_of(empty, "SELECT * FROM anomaly_detections")
+
+
+def test_a_missing_column_is_named(empty):
+    empty.execute("CREATE TABLE log_entries (id, text, tenant_id, source_id, ingest_time, timestamp_iso)")
+    message = error_of(empty, "SELECT * FROM anomaly_score_pending")
+    assert "table log_entries lacks anomaly_score, anomaly_label, anomaly_scored_at" in message
+
+
+def test_a_database_of_the_seed_is_scored_as_it_is(empty):
+    empty.executescript(SEED_TABLES)
+    insert(empty, "failed failed", "ok")
+    assert totals(empty) == (2, 1, 0)
+    assert one(empty, "SELECT scorer FROM anomaly_detections") == "anomaly"
+
+
+def test_a_database_of_the_seed_is_migrated_without_losing_a_row(empty):
+    empty.executescript(SEED_TABLES)
+    insert(empty, "failed failed", host_facts="{}")
+    totals(empty)
+    before = empty.execute("SELECT * FROM log_entries").fetchall()
+    assert init(empty) == [
+        "created index anomaly_pending",
+        "created index anomaly_detections_newest",
+        "created index anomaly_detections_entry",
+        "added column detections.scorer",
+    ]
+    assert init(empty) == []
+    assert empty.execute("SELECT * FROM log_entries").fetchall() == before
+    assert one(empty, "SELECT scorer FROM detections") == "anomaly"
+
+
+def test_old_duplicates_survive_the_migration(empty):
+    empty.executescript(SEED_TABLES)
+    for id in ("x", "y"):
+        empty.execute("INSERT INTO detections (id, entry_id, detected_at) VALUES (?, 'e1', '')", (id,))
+    init(empty)
+    assert one(empty, "SELECT count(*) FROM detections") == 2
+    assert one(empty, """SELECT "unique" FROM pragma_index_list('detections') WHERE name = 'anomaly_detections_entry'""") == 0
+
+
+def test_a_table_with_only_id_and_text_gets_the_rest(empty):
+    empty.execute("CREATE TABLE log_entries (id INTEGER PRIMARY KEY, text TEXT)")
+    empty.execute("INSERT INTO log_entries (text) VALUES ('failed failed')")
+    assert "added column log_entries.anomaly_scored_at" in init(empty)
+    assert totals(empty) == (1, 1, 0)
+    assert one(empty, "SELECT entry_id FROM detections") == "1"
+
+
+def test_a_table_without_a_key_column_cannot_be_migrated(empty):
+    empty.execute("CREATE TABLE log_entries (text TEXT)")
+    assert "anomaly_init(): table log_entries lacks id" in error_of(empty, "SELECT anomaly_init()")
+    assert one(empty, "SELECT count(*) FROM sqlite_master") == 1
+
+
+@pytest.mark.parametrize("options", ["WITHOUT ROWID", "STRICT", "STRICT, WITHOUT ROWID"])
+def test_kinds_of_tables(empty, options):
+    if one(empty, "SELECT sqlite_version() < '3.37'") and "STRICT" in options:
+        pytest.skip("this SQLite has no STRICT tables")
+    init(empty)
+    schema = one(empty, "SELECT sql FROM sqlite_master WHERE name = 'log_entries'")
+    empty.execute("DROP TABLE log_entries")
+    empty.execute(f"{schema} {options}")
+    insert(empty, "failed failed", "ok", "slow")
+    assert totals(empty, 2) == (3, 1, 0)
+
+
+def test_a_utf16_database(empty):
+    connection = connect()
+    connection.execute("PRAGMA encoding = 'UTF-16'")
+    use_model(connection, "levels")
+    init(connection)
+    insert(connection, "failed failed 🦀")
+    assert totals(connection) == (1, 1, 0)
+    assert one(connection, "SELECT text FROM detections") == "failed failed 🦀"
+
+
+def test_without_the_index_everything_is_scored_too(empty):
+    init(empty)
+    empty.execute("DROP INDEX anomaly_pending")
+    insert(empty, *["failed failed"] * 20)
+    assert totals(empty, 3) == (20, 20, 0)
+
+
+def test_the_queue_is_read_from_its_index(empty):
+    init(empty)
+    plan = empty.execute("""
+        EXPLAIN QUERY PLAN SELECT rowid FROM log_entries
+        WHERE anomaly_scored_at IS NULL AND (tenant_id = 'a' OR tenant_id = '') ORDER BY ingest_time DESC LIMIT 9
+    """).fetchall()
+    assert [row[3] for row in plan] == ["SCAN log_entries USING INDEX anomaly_pending"]

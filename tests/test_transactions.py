@@ -1,0 +1,241 @@
+"""All or nothing, in each of the transactions a host may be in; locks, interrupts, scorers side by side."""
+
+from __future__ import annotations
+
+import json
+import threading
+import time
+
+import pytest
+from conftest import SQLITE, connect, error_of, insert, one, totals, use_model
+
+PENDING = "SELECT count(*) FROM log_entries WHERE anomaly_scored_at IS NULL"
+
+
+@pytest.fixture
+def opened(path):
+    """A way to open the database of `path` as often as wanted, with the model configured."""
+    connections = []
+
+    def connection(**options):
+        connections.append(connect(path, check_same_thread=False, **options))
+        use_model(connections[-1], "levels")
+        return connections[-1]
+
+    yield connection
+    for each in connections:
+        each.close()
+
+
+@pytest.fixture(params=["delete", "wal"])
+def journal(request, path):
+    """Both kinds of journal; the tests that take this run with each."""
+    connection = connect(path)
+    assert one(connection, f"PRAGMA journal_mode = {request.param}") == request.param
+    connection.close()
+    return request.param
+
+
+def begin_scoring(connection, batch: int):
+    """Starts a run: Python's execute() steps to the first row, and so to the end of the first batch."""
+    return connection.execute("SELECT batch, scored, remaining, error FROM anomaly_score_pending(?)", (batch,))
+
+
+FAILURES = []
+
+
+def guarded(work):
+    """Work for a thread whose failure must fail the test."""
+
+    def run(*arguments):
+        try:
+            work(*arguments)
+        except BaseException as failure:
+            FAILURES.append(failure)
+
+    return run
+
+
+def run_together(threads: list[threading.Thread]) -> None:
+    """Runs threads to their ends; the first failure of any is raised."""
+    FAILURES.clear()
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    if FAILURES:
+        raise FAILURES[0]
+
+
+def test_in_autocommit_a_batch_is_committed_before_its_row_is_seen(journal, opened):
+    writer, reader = opened(), opened()
+    insert(writer, *["failed failed"] * 6)
+    rows = begin_scoring(writer, 2)
+    assert one(reader, PENDING) == 4
+    assert one(reader, "SELECT count(*) FROM detections") == 2
+    rows.close()
+    assert not writer.in_transaction
+
+
+def test_a_rollback_of_the_host_undoes_everything(opened):
+    db = opened()
+    insert(db, "failed failed", "ok")
+    db.execute("BEGIN")
+    assert totals(db, 1) == (2, 1, 0)
+    db.execute("ROLLBACK")
+    assert (one(db, PENDING), one(db, "SELECT count(*) FROM detections")) == (2, 0)
+
+
+def test_a_commit_of_the_host_keeps_everything(opened):
+    db = opened()
+    insert(db, "failed failed", "ok")
+    db.execute("BEGIN IMMEDIATE")
+    totals(db, 1)
+    assert db.in_transaction
+    db.execute("COMMIT")
+    assert one(opened(), PENDING) == 0
+
+
+@pytest.mark.parametrize("explicit", [False, True])
+def test_inside_a_writing_statement(opened, explicit):
+    db = opened()
+    db.execute("CREATE TABLE report (scored, detections)")
+    insert(db, "failed failed", "ok", "failed failed failed")
+    if explicit:
+        db.execute("BEGIN")
+    db.execute("INSERT INTO report SELECT scored, detections FROM anomaly_score_pending(2, 0.75)")
+    if explicit:
+        db.execute("COMMIT")
+    assert db.execute("SELECT sum(scored), sum(detections) FROM report").fetchone() == (3, 2)
+    assert (one(opened(), PENDING), one(db, "SELECT count(*) FROM detections")) == (0, 2)
+
+
+def test_scoring_while_the_host_reads_the_same_table(opened):
+    db = opened()
+    insert(db, *["failed failed"] * 5)
+    reading = db.execute("SELECT id FROM log_entries")
+    next(reading)
+    assert totals(db, 2) == (5, 5, 0)
+    reading.close()
+    assert one(opened(), PENDING) == 0
+
+
+def test_a_lock_is_waited_for(journal, opened):
+    db, other = opened(timeout=0), opened()
+    insert(db, "failed failed")
+    other.execute("BEGIN IMMEDIATE")
+    other.execute("UPDATE log_entries SET severity = 'INFO'")
+    release = threading.Timer(0.3, other.execute, ["ROLLBACK"])
+    release.start()
+    assert totals(db) == (1, 1, 0)
+    release.join()
+
+
+def test_a_lock_held_too_long_is_a_clear_error_and_nothing_is_lost(journal, opened):
+    db, other = opened(timeout=0), opened()
+    insert(db, "failed failed")
+    one(db, "SELECT anomaly_config('busy_timeout_ms', 50)")
+    other.execute("BEGIN IMMEDIATE")
+    message = error_of(db, "SELECT * FROM anomaly_score_pending")
+    assert "busy_timeout_ms = 50" in message
+    assert "database is locked" in message
+    other.execute("ROLLBACK")
+    assert totals(db) == (1, 1, 0)
+
+
+def test_a_write_of_others_ends_a_run_early_and_the_next_call_goes_on(opened, path):
+    connect(path).execute("PRAGMA journal_mode = wal").fetchall()
+    db, other = opened(), opened()
+    insert(db, *["ok"] * 4)
+    rows = begin_scoring(db, 2)
+    insert(other, "failed failed")
+    (first, early) = rows.fetchall()
+    assert first == (1, 2, 2, None)
+    assert early[:3] == (2, 0, 2)
+    assert "call anomaly_score_pending again" in early[3]
+    assert totals(db) == (3, 1, 0)
+    assert one(db, PENDING) == 0
+
+
+def test_an_interrupt_ends_the_wait_for_a_lock(opened):
+    db, other = opened(timeout=0), opened()
+    insert(db, "failed failed")
+    other.execute("BEGIN IMMEDIATE")
+    threading.Timer(0.2, db.interrupt).start()
+    assert "interrupted" in error_of(db, "SELECT * FROM anomaly_score_pending")
+    other.execute("COMMIT")
+    assert totals(db) == (1, 1, 0)
+
+
+def test_an_interrupt_keeps_the_batches_that_were_committed(opened):
+    db = opened()
+    insert(db, *[f"failed {number}" for number in range(3000)])
+    rows = begin_scoring(db, 10)
+    db.interrupt()
+    with pytest.raises(SQLITE.OperationalError, match="interrupted"):
+        rows.fetchall()
+    left = one(db, PENDING)
+    assert 0 < left <= 2990
+    assert totals(db)[0] == left
+
+
+def test_scorers_side_by_side_neither_double_count_nor_duplicate(journal, opened):
+    connections = [opened(timeout=0) for _ in range(4)]
+    insert(connections[0], *[f"failed failed {number}" for number in range(2000)])
+    counted = []
+
+    def score(connection):
+        totals = json.loads(one(connection, "SELECT anomaly_score_all(50, 0.5)"))
+        counted.append((totals["scored"], totals["detections"], totals["failed"]))
+
+    run_together([threading.Thread(target=guarded(score), args=[connection]) for connection in connections])
+    assert [sum(column) for column in zip(*counted)] == [2000, 2000, 0]
+    assert one(connections[0], "SELECT count(DISTINCT entry_id) FROM detections") == 2000
+    assert one(connections[0], PENDING) == 0
+
+
+def test_others_can_write_while_everything_is_scored_in_one_call(journal, opened):
+    db, other = opened(timeout=0), opened(timeout=30)
+    use_model(db, "../../models/bundled")
+    insert(db, *[f"worker {number} {'wrote block ' * (number % 50)}" for number in range(1000)])
+    scoring = threading.Thread(target=guarded(one), args=[db, "SELECT anomaly_score_all(50)"])
+    FAILURES.clear()
+    scoring.start()
+    written = 0
+    while scoring.is_alive():
+        other.execute("UPDATE log_entries SET severity = 'INFO' WHERE id = 'e1'")
+        written += 1
+        time.sleep(0.005)
+    scoring.join()
+    assert not FAILURES
+    assert written > 0
+    assert one(db, PENDING) == 0
+
+
+def test_settings_of_the_connection_are_left_alone(opened):
+    db = opened()
+    pragmas = ["busy_timeout", "journal_mode", "synchronous", "foreign_keys", "recursive_triggers", "cache_size"]
+    before = [one(db, f"PRAGMA {pragma}") for pragma in pragmas]
+    insert(db, "failed failed")
+    totals(db)
+    assert [one(db, f"PRAGMA {pragma}") for pragma in pragmas] == before
+
+
+def test_the_database_can_be_closed_in_the_middle_of_a_run(opened):
+    db = opened()
+    insert(db, *["ok"] * 10)
+    rows = begin_scoring(db, 1)
+    rows.close()
+    db.close()
+    assert one(opened(), PENDING) == 9
+
+
+def test_a_wal_database_is_read_while_it_is_scored(opened):
+    db = opened()
+    db.execute("PRAGMA journal_mode = wal")
+    insert(db, *["ok"] * 500)
+    reader = opened()
+    rows = begin_scoring(db, 100)
+    assert one(reader, PENDING) == 400
+    rows.fetchall()
+    assert one(reader, PENDING) == 0
