@@ -33,7 +33,8 @@ CONFIG_ERROR or HARDWARE_ISSUE. The model that ships with sqlite-anomaly; it is 
 - `tokenizer.json` holds the text normalisation as well: identifiers, addresses and long numbers become one token.
 - `model.onnx`: weights and word embeddings in 8 bits with fixed scales (static quantisation), so that a row's score
   depends on its own text only. Attention, normalisation and residual sums stay in float32.
-- Scores are calibrated: plain softmax of `logits` is the probability of being right.
+- Scores are calibrated on held-out templates, as if 70 % of all lines were normal: plain softmax of `logits` is the
+  chance of being right. ECE below says how far that holds.
 
 ## Figures
 
