@@ -11,7 +11,7 @@ use std::{ptr, slice};
 
 use rusqlite::ffi::{
     SQLITE_CONSTRAINT, SQLITE_INDEX_CONSTRAINT_EQ, SQLITE_NOMEM, SQLITE_OK, SQLITE_VTAB_DIRECTONLY,
-    sqlite3_vtab_config,
+    sqlite3_index_constraint, sqlite3_index_constraint_usage, sqlite3_vtab_config,
 };
 use sqlite_loadable::ext;
 
@@ -126,6 +126,17 @@ struct Cursor<T: TableFunction> {
     scan: Option<Scan<T>>,
 }
 
+impl<T: TableFunction> Cursor<T> {
+    /// The value of a column of the present row, or of an argument, which is a hidden column.
+    fn cell(&self, index: usize) -> &Value {
+        let cell = self.scan.as_ref().and_then(|scan| {
+            let row = scan.current.as_ref()?;
+            row.get(index).or_else(|| scan.arguments.get(index.checked_sub(T::COLUMNS.len())?))
+        });
+        cell.unwrap_or(&Value::Null)
+    }
+}
+
 struct Scan<T: TableFunction> {
     arguments: Vec<Value>,
     rows: T::Rows,
@@ -183,45 +194,62 @@ unsafe extern "C" fn best_index<T: TableFunction>(
     _table: *mut ext::sqlite3_vtab,
     info: *mut ext::sqlite3_index_info,
 ) -> c_int {
-    // SAFETY: the contract of `super`; the two arrays have `nConstraint` entries.
-    let (info, constraints, usages) = unsafe {
-        let info = &mut *info;
-        let count = usize::try_from(info.nConstraint).unwrap_or(0);
-        if count == 0 {
-            (info, &[][..], &mut [][..])
-        } else {
-            let constraints = slice::from_raw_parts(info.aConstraint, count);
-            let usages = slice::from_raw_parts_mut(info.aConstraintUsage, count);
-            (info, constraints, usages)
-        }
-    };
-    let mut given = vec![None; T::ARGUMENTS.len()];
+    let planned = guard(|| {
+        // SAFETY: the contract of `super`; the two arrays have `nConstraint` entries, or none and no address.
+        let (info, constraints, usages) = unsafe {
+            let info = &mut *info;
+            match usize::try_from(info.nConstraint) {
+                Ok(count @ 1..) => {
+                    let constraints = slice::from_raw_parts(info.aConstraint, count);
+                    let usages = slice::from_raw_parts_mut(info.aConstraintUsage, count);
+                    (info, constraints, usages)
+                }
+                _ => (info, &[][..], &mut [][..]),
+            }
+        };
+        info.estimatedCost = 1000.0;
+        info.estimatedRows = 1000;
+        let plan = plan(constraints, usages, T::COLUMNS.len(), T::ARGUMENTS.len());
+        info.idxNum = plan.unwrap_or(0);
+        Ok(plan.is_some())
+    });
+    match planned {
+        Ok(true) => SQLITE_OK,
+        // SQLite looks for another order of the tables, in which the argument is known.
+        Ok(false) => SQLITE_CONSTRAINT,
+        Err(error) => error.code(),
+    }
+}
+
+/// Marks the equality constraints on hidden columns as used, and gives the bit set of the arguments they stand for;
+/// `None` where one of them is not known yet.
+fn plan(
+    constraints: &[sqlite3_index_constraint],
+    usages: &mut [sqlite3_index_constraint_usage],
+    columns: usize,
+    arguments: usize,
+) -> Option<c_int> {
+    let mut given = vec![None; arguments];
     for (index, constraint) in constraints.iter().enumerate() {
         let column = usize::try_from(constraint.iColumn).unwrap_or(0);
-        let Some(slot) = column.checked_sub(T::COLUMNS.len()).and_then(|argument| given.get_mut(argument))
-        else {
-            continue;
-        };
-        if i32::from(constraint.op) != SQLITE_INDEX_CONSTRAINT_EQ {
-            continue;
+        let slot = column.checked_sub(columns).and_then(|argument| given.get_mut(argument));
+        if let Some(slot) = slot.filter(|_| c_int::from(constraint.op) == SQLITE_INDEX_CONSTRAINT_EQ) {
+            if constraint.usable == 0 {
+                return None;
+            }
+            *slot = Some(index);
         }
-        if constraint.usable == 0 {
-            return SQLITE_CONSTRAINT;
-        }
-        *slot = Some(index);
     }
-    info.idxNum = 0;
+    let mut set = 0;
     let mut position = 0;
-    for (argument, index) in given.iter().enumerate() {
+    for (argument, index) in given.into_iter().enumerate() {
         let Some(usage) = index.and_then(|index| usages.get_mut(index)) else { continue };
         position += 1;
         usage.argvIndex = position;
         usage.omit = 1;
-        info.idxNum |= 1 << argument;
+        set |= 1 << argument;
     }
-    info.estimatedCost = 1000.0;
-    info.estimatedRows = 1000;
-    SQLITE_OK
+    Some(set)
 }
 
 unsafe extern "C" fn disconnect<T: TableFunction>(table: *mut ext::sqlite3_vtab) -> c_int {
@@ -311,13 +339,9 @@ unsafe extern "C" fn column<T: TableFunction>(
 ) -> c_int {
     // SAFETY: the contract of `super`.
     let cursor = unsafe { &*cursor.cast::<Cursor<T>>() };
-    let index = usize::try_from(index).unwrap_or(usize::MAX);
-    let cell = cursor.scan.as_ref().and_then(|scan| {
-        let row = scan.current.as_ref()?;
-        row.get(index).or_else(|| scan.arguments.get(index.checked_sub(T::COLUMNS.len())?))
-    });
+    let cell = guard(|| Ok(cursor.cell(usize::try_from(index).unwrap_or(usize::MAX))));
     // SAFETY: `context` is the one of this call.
-    unsafe { value::finish(context, Ok(cell.unwrap_or(&Value::Null))) };
+    unsafe { value::finish(context, cell.as_ref().map(|cell| *cell).map_err(Clone::clone)) };
     SQLITE_OK
 }
 
