@@ -22,7 +22,7 @@ dist: need-rust need-python ## Build the extension and assemble dist/ with ONNX 
 
 test: dist need-sqlite $(PACKAGES)/.installed ## Run all tests: Rust's, and those of the built library in its hosts
 	cargo test --locked --quiet
-	PYTHONPATH=$(PACKAGES) $(PYTHON) -m pytest -q tests
+	PYTHONPATH=$(CURDIR)/$(PACKAGES) $(PYTHON) -m pytest -q tests
 
 check: need-rust ## Formatting and lints, as CI asks for them
 	cargo fmt --check

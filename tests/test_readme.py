@@ -1,0 +1,61 @@
+"""What the README promises, run as it stands there."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from conftest import DIST, ROOT, connect, one
+from test_surface import SCALARS, SETTINGS, TABLE_FUNCTIONS
+
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+
+
+def block(language: str, heading: str) -> str:
+    """The first code block of `language` under `heading`."""
+    section = README.split(f"\n## {heading}\n", 1)[1]
+    return re.search(rf"```{language}\n(.*?)```", section, re.DOTALL)[1]
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """A folder with dist/ in it, as the README's examples expect."""
+    shutil.copytree(DIST, tmp_path / "dist")
+    return tmp_path
+
+
+def test_the_lines_by_hand(folder):
+    done = subprocess.run(
+        ["sqlite3", ":memory:"], input=block("sql", "By hand"), cwd=folder, capture_output=True, text=True, timeout=60
+    )
+    assert done.stderr == ""
+    assert done.stdout.splitlines()[-1] == "1|1"
+
+
+def test_the_lines_of_the_pipeline(folder):
+    program = block("python", "In a pipeline").replace("import sqlite3", "from conftest import SQLITE as sqlite3")
+    database = connect(folder / "logs.db")
+    one(database, "SELECT anomaly_init()")
+    database.execute("INSERT INTO log_entries (id, text) VALUES ('1', 'Failed password for root from 203.0.113.9')")
+    program = f"import sys; sys.path.insert(0, {str(ROOT / 'tests')!r})\n{program}\nprint(scored, detections)"
+    done = subprocess.run([sys.executable, "-c", program], cwd=folder, capture_output=True, text=True, timeout=60)
+    assert (done.stdout.strip(), done.stderr) == ("1 1", "")
+
+
+def test_every_function_is_listed():
+    for name in {name for name, *_ in SCALARS} | set(TABLE_FUNCTIONS):
+        assert f"`{name}" in README
+
+
+def test_every_setting_is_listed_with_its_default():
+    rows = re.findall(r"^\| `(\w+)` \| `(TURNSTONE_\w+)` \| (.+?) \|", README, re.MULTILINE)
+    assert [key for key, *_ in rows] == SETTINGS
+    connection = connect()
+    for key, _, default in rows:
+        value = one(connection, "SELECT anomaly_config(?)", key)
+        if key != "threads":  # as many as this machine has cores
+            assert default.strip("`") == ("(none)" if key == "model" else str(value) or "(empty)")
