@@ -31,7 +31,7 @@ check: need-rust ## Formatting and lints, as CI asks for them
 fmt: need-rust ## Format the Rust code
 	cargo fmt
 
-train: $(VENV)/.installed ## Train the bundled model anew from the corpus (about two hours on two cores)
+train: $(VENV)/.installed ## Train the bundled model anew from the corpus (under an hour on two cores)
 	$(TRAIN_PYTHON) training/train.py
 
 eval: $(VENV)/.installed ## Measure the bundled model on held-out templates, or on TSV=file (system, label, text)

@@ -38,6 +38,7 @@ const SQLITE_ERROR: i32 = 1;
 const SQLITE_INTERNAL: i32 = 2;
 const SQLITE_BUSY: i32 = 5;
 const SQLITE_INTERRUPT: i32 = 9;
+const SQLITE_LOCKED_SHAREDCACHE: i32 = 6 | (1 << 8);
 const SQLITE_BUSY_SNAPSHOT: i32 = 5 | (2 << 8);
 
 impl Error {
@@ -82,7 +83,11 @@ impl Error {
 
     /// Whether waiting may help: another connection holds the lock.
     pub fn is_locked(&self) -> bool {
-        matches!(self.kind, Kind::Database(code) if code & 0xff == SQLITE_BUSY) && !self.is_stale()
+        match self.kind {
+            Kind::Database(SQLITE_LOCKED_SHAREDCACHE) => true,
+            Kind::Database(code) => code & 0xff == SQLITE_BUSY && !self.is_stale(),
+            _ => false,
+        }
     }
 
     /// Whether another connection wrote since the running statement began to read

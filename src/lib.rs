@@ -33,8 +33,11 @@ use surface::{ClassifyEach, Detections, ScorePending, Scores, Status, bind};
 
 sqlite::entry_point!(sqlite3_anomaly_init => register);
 
-/// Adds every function to a connection that loads the extension.
+/// Adds every function to a connection that loads the extension; loading it again changes nothing.
 fn register(db: &Registrar) -> Result<()> {
+    if db.has("anomaly_version")? {
+        return Ok(());
+    }
     let connection = Arc::new(Connection::open(sqlite::library_path().as_deref())?);
     let of = |body| bind(&connection, body);
 

@@ -14,7 +14,7 @@ use crate::model::{Prediction, Tokens};
 /// The most bytes that each of the two maps holds.
 const MAX_BYTES: usize = 32 << 20;
 
-/// What an entry takes beside its key: links, hash slot and its share of the prediction.
+/// What an entry takes beside its key and its scores: links, hash slot, counters.
 const OVERHEAD: usize = 128;
 
 /// The predictions of one connection's model.
@@ -95,7 +95,7 @@ impl<K: Hash + Eq> Bounded<K> {
     }
 
     fn put(&mut self, key: K, size: usize, prediction: &Arc<Prediction>) {
-        let size = size + OVERHEAD;
+        let size = size + size_of_val(prediction.scores()) + OVERHEAD;
         self.bytes += size;
         if let Some((_, replaced)) = self.map.put(key, (Arc::clone(prediction), size)) {
             self.bytes -= replaced;

@@ -13,8 +13,8 @@ use std::time::Instant;
 use crate::classification::Answer;
 use crate::config::Settings;
 use crate::connection::Connection;
-use crate::db::detections::{self, Outcome, Scored, Written};
-use crate::db::entries::{self, Entry, Queue};
+use crate::db::detections::{Outcome, Scored, Writer, Written};
+use crate::db::entries::{Entry, Queue};
 use crate::db::{Database, schema, wait_while_locked};
 use crate::error::Result;
 use crate::model::{Classifier, Prediction};
@@ -30,6 +30,8 @@ pub struct Report {
     pub skipped: bool,
     /// Entries that were pending when the run began and have not been read yet.
     pub remaining: usize,
+    /// Whether the run ended with this although entries remain.
+    pub ended_early: bool,
     /// From the reading of the batch to its commit, in milliseconds.
     pub elapsed_ms: u64,
     /// Why the first of the failed entries failed, or why the run ended early.
@@ -39,14 +41,17 @@ pub struct Report {
 impl Report {
     /// Adds a later batch of the same run.
     pub fn add(&mut self, later: Self) {
-        self.batch = later.batch;
-        self.written.scored += later.written.scored;
-        self.written.detections += later.written.detections;
-        self.written.failed += later.written.failed;
-        self.skipped = later.skipped;
-        self.remaining = later.remaining;
+        let Written { scored, detections, failed } = later.written;
+        self.written.scored += scored;
+        self.written.detections += detections;
+        self.written.failed += failed;
         self.elapsed_ms += later.elapsed_ms;
-        self.error = self.error.take().or(later.error);
+        *self = Self {
+            written: self.written,
+            elapsed_ms: self.elapsed_ms,
+            error: self.error.take().or(later.error),
+            ..later
+        };
     }
 }
 
@@ -64,7 +69,7 @@ pub struct Run {
 #[derive(Debug)]
 enum State {
     Fresh,
-    Running { queue: Queue, batches: usize, remaining: usize },
+    Running { queue: Queue, writer: Writer, batches: usize },
     Done,
 }
 
@@ -82,21 +87,22 @@ impl Run {
                 Ok(Some(Report { skipped: true, ..Report::default() }))
             }
             State::Fresh => {
-                let (queue, remaining) = self.begin(database)?;
-                let report = self.batch(connection, database, queue, 0, remaining)?;
+                let (queue, writer) = self.begin(database)?;
+                let report = self.batch(connection, database, queue, writer, 0)?;
                 Ok(Some(report.unwrap_or_default()))
             }
-            State::Running { queue, batches, remaining } => {
-                self.batch(connection, database, queue, batches, remaining)
+            State::Running { queue, writer, batches } => {
+                self.batch(connection, database, queue, writer, batches)
             }
         }
     }
 
-    fn begin(&self, database: &Database) -> Result<(Queue, usize)> {
+    fn begin(&self, database: &Database) -> Result<(Queue, Writer)> {
+        let Settings { tenant_id, .. } = &self.settings;
+        let timeout = self.settings.busy_timeout();
         self.patiently(database, || {
             schema::require(database)?;
-            let pending = entries::count_pending(database, &self.settings.tenant_id)?;
-            Ok((Queue::open(database, &self.settings.tenant_id), pending))
+            Ok((Queue::open(database, tenant_id)?, Writer::open(database, tenant_id, timeout)?))
         })
     }
 
@@ -105,18 +111,26 @@ impl Run {
         connection: &Connection,
         database: &Database,
         mut queue: Queue,
+        writer: Writer,
         batches: usize,
-        remaining: usize,
     ) -> Result<Option<Report>> {
         let started = Instant::now();
+        let before = queue.remaining();
         let entries = self.patiently(database, || queue.next_batch(database, self.settings.batch))?;
         if entries.is_empty() {
             return Ok(None);
         }
-        let (written, error) = match self.score(connection, database, &queue, &entries) {
+        let batch = batches + 1;
+        let (written, error) = match self.score(connection, database, &queue, &writer, &entries) {
             Err(error) if error.is_stale() && database.is_autocommit() => {
                 let error = Some(STALE.to_owned());
-                return Ok(Some(Report { batch: batches + 1, remaining, error, ..Report::default() }));
+                return Ok(Some(Report {
+                    batch,
+                    remaining: before,
+                    ended_early: true,
+                    error,
+                    ..Report::default()
+                }));
             }
             outcome => outcome?,
         };
@@ -125,11 +139,10 @@ impl Run {
             totals.detections += written.detections;
             totals.failed += written.failed;
         });
-        let batches = batches + 1;
-        let remaining = remaining.saturating_sub(entries.len());
-        self.state = State::Running { queue, batches, remaining };
+        let remaining = queue.remaining();
+        self.state = State::Running { queue, writer, batches: batch };
         let elapsed_ms = u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX);
-        Ok(Some(Report { batch: batches, written, skipped: false, remaining, elapsed_ms, error }))
+        Ok(Some(Report { batch, written, remaining, elapsed_ms, error, ..Report::default() }))
     }
 
     /// Classifies and writes one batch; also says why the first of its failed entries failed.
@@ -138,6 +151,7 @@ impl Run {
         connection: &Connection,
         database: &Database,
         queue: &Queue,
+        writer: &Writer,
         entries: &[Entry],
     ) -> Result<(Written, Option<String>)> {
         let model = connection.model()?;
@@ -155,9 +169,7 @@ impl Run {
             let outcome = answer.and_then(Result::ok).map(|prediction| self.outcome(classifier, &prediction));
             batch.push(Scored { entry, outcome });
         }
-        let Settings { tenant_id, .. } = &self.settings;
-        let timeout = self.settings.busy_timeout();
-        Ok((detections::write_batch(database, queue, tenant_id, timeout, &batch)?, failure))
+        Ok((writer.write(database, queue, &batch)?, failure))
     }
 
     fn outcome<'a>(&self, classifier: &'a Classifier, prediction: &Prediction) -> Outcome<'a> {
@@ -174,7 +186,7 @@ impl Run {
 
 fn failure_of(entry: &Entry, answer: Option<&Answer>) -> Option<String> {
     match answer {
-        None => Some(format!("{}: its text is NULL", entry.name())),
+        None => Some(format!("{}: {}", entry.name(), entry.lack())),
         Some(Err(error)) => Some(format!("{}: {error}", entry.name())),
         Some(Ok(_)) => None,
     }

@@ -178,6 +178,32 @@ db = first
     assert label == "SECURITY_ANOMALY", done.stderr
 
 
+def test_loading_twice_keeps_the_settings():
+    done = shell(load(DIST), "SELECT anomaly_config('batch', 7);", load(DIST), "SELECT anomaly_config('batch');")
+    assert (done.stdout.split(), done.stderr) == (["7", "7"], "")
+
+
+def test_a_load_that_is_refused_midway_leaves_the_process_alive():
+    """SQLite refuses to replace a function while a statement runs, and would unload the library after that."""
+    done = python(f"""
+import sys; sys.path.insert(0, {str(ROOT / "tests")!r})
+from conftest import SQLITE
+db = SQLITE.connect(":memory:")
+db.create_function("anomaly_label", 1, lambda text: text)
+db.enable_load_extension(True)
+for sql in ["SELECT load_extension({str(EXTENSION)!r})", "SELECT anomaly_classify('x')"]:
+    try:
+        db.execute(sql).fetchall()
+    except SQLITE.Error as error:
+        print(error)
+db.close()
+""")
+    assert done.returncode == 0, done.stderr
+    refused, unconfigured = done.stdout.splitlines()
+    assert "SQLite refused to register the function anomaly_label" in refused
+    assert "no model is configured" in unconfigured
+
+
 MEASURE = f"""
 import os, sys; sys.path.insert(0, {str(ROOT / "tests")!r})
 from conftest import connect, one

@@ -5,7 +5,7 @@ from __future__ import annotations
 import shutil
 
 import pytest
-from conftest import DIST, MODELS, error_of, one, use_model
+from conftest import DIST, MODELS, connect, error_of, insert, one, totals, use_model
 
 
 @pytest.fixture
@@ -71,6 +71,42 @@ def test_more_logits_than_labels(db):
 
 def test_a_model_that_answers_nan(db):
     assert "the model answered NaN" in classify_with(db, MODELS / "all-nan")
+
+
+def test_an_infinite_logit_is_no_score(db):
+    assert "the model answered NaN or infinity" in error_of(db, "SELECT anomaly_classify('infinite')")
+
+
+def test_a_folder_that_goes_away_under_a_loaded_model_fails_no_row(db, tmp_path):
+    folder = shutil.copytree(DIST / "model", tmp_path / "bundled")
+    one(db, "SELECT anomaly_config('model', ?)", str(folder))
+    one(db, "SELECT anomaly_config('threads', 4)")
+    one(db, "SELECT anomaly_label('x')")
+    shutil.rmtree(folder)
+    insert(db, *[f"{'word ' * (number % 90)} {'x' * (number % 7)}" for number in range(300)])
+    assert totals(db)[::2] == (300, 0)
+
+
+def test_the_same_relative_name_in_another_folder_is_another_model(db, tmp_path, monkeypatch):
+    for name, model in [("a", "levels"), ("b", "all-nan")]:
+        shutil.copytree(MODELS / model, tmp_path / name / "m")
+    monkeypatch.chdir(tmp_path / "a")
+    one(db, "SELECT anomaly_config('model', 'm')")
+    assert one(db, "SELECT anomaly_label('failed')") == "ERROR"
+    monkeypatch.chdir(tmp_path / "b")
+    other = connect()
+    one(other, "SELECT anomaly_config('model', 'm')")
+    assert "the model answered NaN" in error_of(other, "SELECT anomaly_label('failed')")
+
+
+def test_reset_takes_files_that_were_replaced(db, folder):
+    one(db, "SELECT anomaly_config('model', ?)", str(folder))
+    assert one(db, "SELECT anomaly_label('failed')") == "ERROR"
+    (folder / "config.json").write_text('{"id2label": {"0": "fine", "1": "meh", "2": "critical"}}')
+    status = dict(db.execute("SELECT * FROM anomaly_status"))
+    assert status["model_sha256"] is None
+    one(db, "SELECT anomaly_reset()")
+    assert one(db, "SELECT anomaly_label('failed')") == "CRITICAL"
 
 
 @pytest.mark.parametrize("name", ["/no/such/folder", "no/such", "\0", "bundle", "x" * 5000])

@@ -53,7 +53,8 @@ def test_an_entry_needs_no_more_than_id_and_text(empty):
 def test_missing_tables_are_named_with_the_remedy(empty):
     message = error_of(empty, "SELECT * FROM anomaly_score_pending")
     assert "there is no table log_entries; SELECT anomaly_init() makes what is missing" in message
-    assert "there is no table log_entries" in error_of(empty, "SELECT * FROM anomaly_detections")
+    for sql in ["SELECT * FROM anomaly_detections", "SELECT anomaly_acknowledge('x')"]:
+        assert "there is no table detections; SELECT anomaly_init() makes what is missing" in error_of(empty, sql)
 
 
 def test_a_missing_column_is_named(empty):
@@ -106,6 +107,55 @@ def test_a_table_without_a_key_column_cannot_be_migrated(empty):
     empty.execute("CREATE TABLE log_entries (text TEXT)")
     assert "anomaly_init(): table log_entries lacks id" in error_of(empty, "SELECT anomaly_init()")
     assert one(empty, "SELECT count(*) FROM sqlite_master") == 1
+
+
+def test_a_table_of_something_else_is_told_apart(empty):
+    empty.execute("CREATE TABLE detections (motion)")
+    for sql in ["SELECT anomaly_init()", "SELECT * FROM anomaly_detections"]:
+        message = error_of(empty, sql)
+        assert "table detections lacks id, " in message
+        assert "this is a table of something else" in message
+
+
+def test_status_answers_beside_a_table_of_something_else(empty):
+    empty.execute("CREATE TABLE log_entries (anomaly_scored_at)")
+    assert dict(empty.execute("SELECT * FROM anomaly_status"))["pending_entries"] is None
+
+
+@pytest.mark.parametrize("temporary", ["", "TEMP"])
+def test_a_view_is_refused(empty, temporary):
+    if temporary:
+        init(empty)
+    empty.execute(f"CREATE {temporary} VIEW log_entries AS SELECT 1 AS id, 'x' AS text")
+    for sql in ["SELECT anomaly_init()", "SELECT * FROM anomaly_score_pending"]:
+        assert "log_entries is a view" in error_of(empty, sql)
+
+
+@pytest.mark.parametrize("options", ["", "WITHOUT ROWID"])
+def test_an_id_that_is_not_utf8_finds_its_row_again(empty, options):
+    init(empty)
+    schema = one(empty, "SELECT sql FROM sqlite_master WHERE name = 'log_entries'")
+    empty.execute("DROP TABLE log_entries")
+    empty.execute(f"{schema} {options}")
+    empty.execute("INSERT INTO log_entries (id, text) VALUES (CAST(x'ff41' AS TEXT), 'failed failed')")
+    assert totals(empty) == (1, 1, 0)
+    assert one(empty, "SELECT hex(entry_id) FROM detections") == "FF41"
+    assert totals(empty) == (0, 0, 0)
+
+
+def test_an_entry_without_an_id_does_not_block_the_queue(empty):
+    empty.executescript(SEED_TABLES)
+    init(empty)
+    empty.execute("INSERT INTO log_entries (id, text) VALUES (NULL, 'failed failed'), ('a', 'failed failed')")
+    rows = empty.execute("SELECT scored, detections, failed, error FROM anomaly_score_pending").fetchall()
+    assert rows == [(1, 1, 1, "an entry: it has no id")]
+
+
+def test_a_host_that_counts_changes(empty):
+    init(empty)
+    insert(empty, "failed failed")
+    empty.execute("PRAGMA count_changes = 1")
+    assert totals(empty) == (1, 1, 0)
 
 
 @pytest.mark.parametrize("options", ["WITHOUT ROWID", "STRICT", "STRICT, WITHOUT ROWID"])

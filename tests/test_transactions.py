@@ -157,7 +157,76 @@ def test_a_write_of_others_ends_a_run_early_and_the_next_call_goes_on(opened, pa
     assert one(db, PENDING) == 0
 
 
-def test_an_interrupt_ends_the_wait_for_a_lock(opened):
+def test_a_reader_that_keeps_a_commit_out_leaves_no_transaction_behind(opened):
+    db, reader = opened(timeout=0), opened()
+    insert(db, "failed failed")
+    one(db, "SELECT anomaly_config('busy_timeout_ms', 50)")
+    rows = reader.execute("SELECT * FROM log_entries, pragma_function_list")
+    next(rows)
+    for sql in ["SELECT * FROM anomaly_score_pending", "SELECT anomaly_score_all()"]:
+        message = error_of(db, sql)
+        assert message.count("busy_timeout_ms = 50") == 1
+        assert not db.in_transaction
+    rows.close()
+    assert totals(db) == (1, 1, 0)
+
+
+def test_a_trigger_that_fails_beside_a_reader_leaves_no_transaction_behind(opened):
+    db, reader = opened(timeout=0), opened()
+    insert(db, "failed failed")
+    db.execute("CREATE TRIGGER no BEFORE INSERT ON detections BEGIN SELECT RAISE(ABORT, 'not today'); END")
+    rows = reader.execute("SELECT * FROM log_entries, pragma_function_list")
+    next(rows)
+    assert "not today" in error_of(db, "SELECT anomaly_score_all()")
+    assert not db.in_transaction
+    rows.close()
+
+
+@pytest.mark.parametrize("sql", ["SELECT * FROM anomaly_score_pending(20)", "SELECT anomaly_score_all(20)"])
+def test_an_interrupt_at_any_moment_leaves_no_transaction_behind(opened, sql):
+    db = opened()
+    one(db, "SELECT anomaly_config('cache_entries', 0)")
+    insert(db, *[f"failed failed {number}" for number in range(2000)])
+    for moment in range(40):
+        timer = threading.Timer(moment / 2000, db.interrupt)
+        timer.start()
+        try:
+            db.execute(sql).fetchall()
+        except SQLITE.OperationalError as error:
+            assert "interrupted" in str(error)
+        timer.join()
+        assert not db.in_transaction
+    assert one(db, "SELECT count(*) FROM detections") == 2000 - one(db, PENDING)
+
+
+def test_an_interrupt_ends_the_wait_of_a_commit(opened):
+    db, reader = opened(timeout=0), opened()
+    insert(db, "failed failed")
+    rows = reader.execute("SELECT * FROM log_entries, pragma_function_list")
+    next(rows)
+    threading.Timer(0.2, db.interrupt).start()
+    assert "interrupted" in error_of(db, "SELECT anomaly_score_all()")
+    assert not db.in_transaction
+    rows.close()
+    assert totals(db) == (1, 1, 0)
+
+
+def test_a_stale_snapshot_is_not_waited_for(opened, path):
+    connect(path).execute("PRAGMA journal_mode = wal").fetchall()
+    db, other = opened(), opened()
+    insert(db, "failed failed")
+    totals(db)
+    db.execute("BEGIN")
+    id = one(db, "SELECT id FROM detections")
+    insert(other, "ok")
+    message = error_of(db, "SELECT anomaly_acknowledge(?)", id)
+    assert "locked" in message
+    assert "busy_timeout_ms" not in message
+    db.execute("ROLLBACK")
+    assert one(db, "SELECT anomaly_acknowledge(?)", id) == 1
+
+
+def test_an_interrupt_ends_the_wait_for_for_a_lock(opened):
     db, other = opened(timeout=0), opened()
     insert(db, "failed failed")
     other.execute("BEGIN IMMEDIATE")
@@ -186,6 +255,7 @@ def test_scorers_side_by_side_neither_double_count_nor_duplicate(journal, opened
 
     def score(connection):
         totals = json.loads(one(connection, "SELECT anomaly_score_all(50, 0.5)"))
+        assert (totals["error"], totals["remaining"]) == (None, 0)
         counted.append((totals["scored"], totals["detections"], totals["failed"]))
 
     run_together([threading.Thread(target=guarded(score), args=[connection]) for connection in connections])

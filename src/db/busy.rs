@@ -5,6 +5,8 @@ use std::time::{Duration, Instant};
 use super::Database;
 use crate::error::{Error, Result};
 
+/// How often a stale snapshot is tried again: a fresh one helps unless a statement of the host holds the old one.
+const STALE_ATTEMPTS: u32 = 3;
 const FIRST_PAUSE: Duration = Duration::from_millis(2);
 const LONGEST_PAUSE: Duration = Duration::from_millis(250);
 
@@ -16,20 +18,34 @@ pub(super) struct Patience {
     started: Instant,
     timeout: Duration,
     pause: Duration,
+    gave_up: bool,
+    stale_attempts: u32,
 }
 
 impl Patience {
     pub(super) fn new(timeout: Duration) -> Self {
-        Self { started: Instant::now(), timeout, pause: FIRST_PAUSE }
+        Self {
+            started: Instant::now(),
+            timeout,
+            pause: FIRST_PAUSE,
+            gave_up: false,
+            stale_attempts: STALE_ATTEMPTS,
+        }
     }
 
     /// After `error`: waits a little where that may help, else gives the error back. An interrupt ends the wait.
     pub(super) fn wait(&mut self, database: &Database, error: Error) -> Result<()> {
-        if !error.is_locked() {
+        let error = database.refine(error);
+        if error.is_stale() && self.stale_attempts > 0 {
+            self.stale_attempts -= 1;
+            return Ok(());
+        }
+        if !error.is_locked() || self.gave_up {
             return Err(error);
         }
         let left = self.timeout.saturating_sub(self.started.elapsed());
         if left.is_zero() {
+            self.gave_up = true;
             return Err(error.context(format!(
                 "another connection held its lock for all of busy_timeout_ms = {}; run it again, \
                  or wait longer with anomaly_config('busy_timeout_ms', …)",

@@ -2,12 +2,12 @@
 
 use std::time::Duration;
 
-use rusqlite::types::Value as SqlValue;
-use rusqlite::{params, params_from_iter};
+use rusqlite::{ToSql, params, params_from_iter};
 use uuid::Uuid;
 
-use super::entries::{self, Entry, Queue};
-use super::{Database, atomically, now, owned, schema, wait_while_locked};
+use super::cell::Cell;
+use super::entries::{Entry, Queue};
+use super::{Database, atomically, now, schema, wait_while_locked};
 use crate::error::Result;
 use crate::value::Value;
 
@@ -63,78 +63,99 @@ pub struct Written {
     pub failed: usize,
 }
 
-/// Writes a batch as a whole: scores and detections together.
-///
-/// Detections come first. Where no savepoint protects the batch, a retry then finds entries still pending whose
-/// detections exist, which it skips, and never a scored entry whose detection was lost.
-pub fn write_batch(
-    database: &Database,
-    queue: &Queue,
-    tenant_id: &str,
+/// Writes batches to the tables of one database.
+#[derive(Debug)]
+pub struct Writer {
+    tenant_id: String,
     timeout: Duration,
-    batch: &[Scored<'_>],
-) -> Result<Written> {
-    atomically(database, timeout, |database| {
-        let scorer = schema::has_scorer(database)?;
-        let scored_at = now();
-        let detections = insert_all(database, queue, tenant_id, scorer, &scored_at, batch)?;
-        let mut written = Written { detections, ..Written::default() };
-        let mut update = database.connection.prepare(&format!(
-            "UPDATE log_entries SET anomaly_score = ?3, anomaly_label = ?4, anomaly_scored_at = ?5 WHERE {}",
-            queue.still_pending()
-        ))?;
-        for Scored { entry, outcome } in batch {
-            let score = outcome.map(|outcome| outcome.score);
-            let label = outcome.map(|outcome| outcome.label);
-            if entries::update(&mut update, entry, score, label, &scored_at)? {
-                *if outcome.is_some() { &mut written.scored } else { &mut written.failed } += 1;
-            }
-        }
-        Ok(written)
-    })
+    /// Whether detections of several scorers are told apart here.
+    has_scorer: bool,
 }
 
-fn insert_all(
+impl Writer {
+    /// Looks at the tables. Writing must not: a transaction that reads first can find its snapshot stale.
+    pub fn open(database: &Database, tenant_id: &str, timeout: Duration) -> Result<Self> {
+        Ok(Self { tenant_id: tenant_id.to_owned(), timeout, has_scorer: schema::has_scorer(database)? })
+    }
+
+    /// Writes a batch as a whole: scores and detections together.
+    ///
+    /// Detections come first. Where no savepoint protects the batch, a retry then finds entries still pending whose
+    /// detections exist, which it skips, and never a scored entry whose detection was lost.
+    pub fn write(&self, database: &Database, queue: &Queue, batch: &[Scored<'_>]) -> Result<Written> {
+        let undo = "UPDATE log_entries SET anomaly_scored_at = NULL WHERE 0";
+        atomically(database, self.timeout, Some(undo), |database| {
+            let scored_at = now();
+            let detections = self.insert_detections(database, queue, &scored_at, batch)?;
+            let (scored, failed) = update_entries(database, queue, &scored_at, batch)?;
+            Ok(Written { scored, detections, failed })
+        })
+    }
+
+    fn insert_detections(
+        &self,
+        database: &Database,
+        queue: &Queue,
+        detected_at: &str,
+        batch: &[Scored<'_>],
+    ) -> Result<usize> {
+        let (column, value, same_scorer) =
+            if self.has_scorer { (", scorer", ", ?12", "scorer = ?12") } else { ("", "", "?12 IS NOT NULL") };
+        let mut insert = database.connection.prepare(&format!(
+            "INSERT INTO detections (id, tenant_id, entry_id, source_id, anomaly_label, anomaly_score, severity, text,
+                                     timestamp_iso, detected_at{column})
+             SELECT ?3, ?4, ?2, ?5, ?6, ?7, ?8, ?9, ?10, ?11{value}
+             WHERE EXISTS (SELECT 1 FROM log_entries WHERE {pending})
+               AND NOT EXISTS (SELECT 1 FROM detections WHERE entry_id IS ?2 AND {same_scorer})
+             ON CONFLICT DO NOTHING",
+            pending = queue.still_pending()
+        ))?;
+        let mut inserted = 0;
+        for Scored { entry, outcome } in batch {
+            let Some((outcome, severity)) = outcome.and_then(|outcome| Some((outcome, outcome.detection?)))
+            else {
+                continue;
+            };
+            let parameters = params![
+                entry.key,
+                entry.id,
+                Uuid::new_v4().to_string(),
+                self.tenant_id,
+                entry.source_id,
+                outcome.label,
+                outcome.score,
+                severity,
+                entry.text(),
+                entry.timestamp_iso,
+                detected_at,
+                SCORER,
+            ];
+            inserted += database.write(&mut insert, parameters)?;
+        }
+        Ok(inserted)
+    }
+}
+
+/// Writes scores and labels, both `NULL` where an entry could not be scored, to those that are still pending; counts
+/// the ones with and the ones without.
+fn update_entries(
     database: &Database,
     queue: &Queue,
-    tenant_id: &str,
-    scorer: bool,
-    detected_at: &str,
+    scored_at: &str,
     batch: &[Scored<'_>],
-) -> Result<usize> {
-    let (column, value, same_scorer) =
-        if scorer { (", scorer", ", ?12", "AND scorer = ?12") } else { ("", "", "AND ?12 IS NOT NULL") };
-    let mut insert = database.connection.prepare(&format!(
-        "INSERT INTO detections (id, tenant_id, entry_id, source_id, anomaly_label, anomaly_score, severity, text,
-                                 timestamp_iso, detected_at{column})
-         SELECT ?3, ?4, ?2, ?5, ?6, ?7, ?8, ?9, ?10, ?11{value}
-         WHERE EXISTS (SELECT 1 FROM log_entries WHERE {pending})
-           AND NOT EXISTS (SELECT 1 FROM detections WHERE entry_id IS ?2 {same_scorer})
-         ON CONFLICT DO NOTHING",
-        pending = queue.still_pending()
+) -> Result<(usize, usize)> {
+    let mut update = database.connection.prepare(&format!(
+        "UPDATE log_entries SET anomaly_score = ?3, anomaly_label = ?4, anomaly_scored_at = ?5 WHERE {}",
+        queue.still_pending()
     ))?;
-    let mut inserted = 0;
+    let (mut scored, mut failed) = (0, 0);
     for Scored { entry, outcome } in batch {
-        let Some((outcome, severity)) = outcome.and_then(|outcome| Some((outcome, outcome.detection?)))
-        else {
-            continue;
-        };
-        inserted += insert.execute(params![
-            entry.key,
-            entry.id,
-            Uuid::new_v4().to_string(),
-            tenant_id,
-            entry.source_id,
-            outcome.label,
-            outcome.score,
-            severity,
-            entry.text(),
-            entry.timestamp_iso,
-            detected_at,
-            SCORER,
-        ])?;
+        let (score, label) = outcome.map(|outcome| (outcome.score, outcome.label)).unzip();
+        let parameters = params![entry.key, entry.id, score, label, scored_at];
+        *if outcome.is_some() { &mut scored } else { &mut failed } +=
+            database.write(&mut update, parameters)?;
     }
-    Ok(inserted)
+    Ok((scored, failed))
 }
 
 /// Which detections to list.
@@ -154,27 +175,27 @@ pub struct Filter {
 
 /// The detections that `filter` lets through, newest first; each row has the values of [`COLUMNS`].
 pub fn list(database: &Database, filter: &Filter) -> Result<Vec<Vec<Value>>> {
-    schema::require(database)?;
+    schema::require_detections(database)?;
     // A table of the seed's may lack columns that came later.
     let columns = if schema::has_scorer(database)? { COLUMNS.join(", ") } else { without_scorer() };
     let mut sql = format!("SELECT {columns} FROM detections WHERE (tenant_id = ? OR tenant_id = '')");
-    let mut parameters = vec![SqlValue::Text(filter.tenant_id.clone())];
+    let mut parameters: Vec<Box<dyn ToSql>> = vec![Box::new(filter.tenant_id.clone())];
     if filter.unacknowledged {
         sql.push_str(" AND acknowledged = 0");
     }
     if let Some(label) = &filter.label {
         sql.push_str(" AND anomaly_label = ?");
-        parameters.push(SqlValue::Text(label.to_uppercase()));
+        parameters.push(Box::new(label.to_uppercase()));
     }
     if let Some(scorer) = &filter.scorer {
         sql.push_str(" AND scorer = ?");
-        parameters.push(SqlValue::Text(scorer.to_lowercase()));
+        parameters.push(Box::new(scorer.to_lowercase()));
     }
     sql.push_str(" ORDER BY detected_at DESC LIMIT ?");
-    parameters.push(SqlValue::Integer(filter.limit));
+    parameters.push(Box::new(filter.limit));
     let mut statement = database.connection.prepare(&sql)?;
     let rows = statement.query_map(params_from_iter(parameters), |row| {
-        (0..COLUMNS.len()).map(|index| Ok(owned(row.get_ref(index)?).into())).collect()
+        (0..COLUMNS.len()).map(|index| Ok(row.get::<_, Cell>(index)?.into())).collect()
     })?;
     Ok(rows.collect::<rusqlite::Result<_>>()?)
 }
@@ -191,14 +212,13 @@ pub fn acknowledge(
     id: &str,
     notes: &str,
 ) -> Result<bool> {
-    schema::require(database)?;
+    schema::require_detections(database)?;
     wait_while_locked(database, timeout, || {
-        let updated = database.connection.execute(
+        let mut update = database.connection.prepare(
             "UPDATE detections SET acknowledged = 1, acknowledged_at = ?1, notes = ?2
              WHERE id = ?3 AND (tenant_id = ?4 OR tenant_id = '')",
-            params![now(), notes, id, tenant_id],
         )?;
-        Ok(updated > 0)
+        Ok(database.write(&mut update, params![now(), notes, id, tenant_id])? > 0)
     })
 }
 

@@ -2,10 +2,11 @@
 
 use std::collections::VecDeque;
 
-use rusqlite::types::{Value as SqlValue, ValueRef};
-use rusqlite::{OptionalExtension, Row, params};
+use rusqlite::types::ValueRef;
+use rusqlite::{OptionalExtension, Row};
 
-use super::{Database, owned};
+use super::Database;
+use super::cell::Cell;
 use crate::error::Result;
 
 /// How many keys are looked up at once.
@@ -23,36 +24,41 @@ const TENANT: &str = "(tenant_id = ?1 OR tenant_id = '')";
 /// One log entry as it was read.
 #[derive(Debug)]
 pub struct Entry {
-    pub(super) key: SqlValue,
-    pub(super) id: SqlValue,
-    pub(super) source_id: SqlValue,
-    pub(super) timestamp_iso: SqlValue,
+    pub(super) key: Cell,
+    pub(super) id: Cell,
+    pub(super) source_id: Cell,
+    pub(super) timestamp_iso: Cell,
     text: Option<String>,
 }
 
 impl Entry {
-    /// The text, cut to the 2,000 code points that a detection keeps; `None` where it is `NULL`.
+    /// The text, cut to the 2,000 code points that a detection keeps; `None` where there is nothing to score.
     ///
     /// Numbers are read as their text, blobs and invalid UTF-8 with replacement characters.
     pub fn text(&self) -> Option<&str> {
-        self.text.as_deref()
+        self.text.as_deref().filter(|_| self.id != Cell::Null)
+    }
+
+    /// Why there is nothing to score.
+    pub fn lack(&self) -> &'static str {
+        if self.id == Cell::Null { "it has no id" } else { "its text is NULL" }
     }
 
     /// How to name the entry in a message.
     pub fn name(&self) -> String {
         match &self.id {
-            SqlValue::Text(text) => format!("entry '{text}'"),
-            SqlValue::Integer(number) => format!("entry {number}"),
+            Cell::Text(text) => format!("entry '{}'", String::from_utf8_lossy(text)),
+            Cell::Integer(number) => format!("entry {number}"),
             _ => "an entry".to_owned(),
         }
     }
 
-    fn read(key: SqlValue, row: &Row<'_>) -> rusqlite::Result<Self> {
+    fn read(key: Cell, row: &Row<'_>) -> rusqlite::Result<Self> {
         Ok(Self {
             key,
-            id: owned(row.get_ref(0)?),
-            source_id: owned(row.get_ref(1)?),
-            timestamp_iso: owned(row.get_ref(2)?),
+            id: row.get(0)?,
+            source_id: row.get(1)?,
+            timestamp_iso: row.get(2)?,
             text: match row.get_ref(3)? {
                 ValueRef::Null => None,
                 ValueRef::Text(bytes) | ValueRef::Blob(bytes) => {
@@ -78,24 +84,32 @@ pub struct Queue {
     tenant_id: String,
     /// The column that finds a row again: `rowid` where the table has one.
     key: &'static str,
-    ahead: VecDeque<SqlValue>,
+    ahead: VecDeque<Cell>,
     /// Whether the last look-up saw the end of the pending rows.
     exhausted: bool,
     /// The first key of the last look-up: to see it again means that the rows do not leave the queue.
-    first: Option<SqlValue>,
+    first: Option<Cell>,
+    /// How many entries were pending at the start and have not been read yet.
+    remaining: usize,
 }
 
 impl Queue {
     /// The queue of one tenant.
-    pub fn open(database: &Database, tenant_id: &str) -> Self {
+    pub fn open(database: &Database, tenant_id: &str) -> Result<Self> {
         let has_rowid = database.connection.prepare("SELECT rowid FROM log_entries").is_ok();
-        Self {
+        Ok(Self {
             tenant_id: tenant_id.to_owned(),
             key: if has_rowid { "rowid" } else { "id" },
             ahead: VecDeque::new(),
             exhausted: false,
             first: None,
-        }
+            remaining: count_pending(database, tenant_id)?,
+        })
+    }
+
+    /// How many entries were pending when the queue was opened and have not been read yet, by anyone.
+    pub fn remaining(&self) -> usize {
+        if self.exhausted && self.ahead.is_empty() { 0 } else { self.remaining }
     }
 
     /// The next entries that are still pending, at most `limit`; none after the last.
@@ -106,6 +120,7 @@ impl Queue {
             // The keys leave the queue when their rows were read: a read that meets a lock is tried again.
             entries = self.read(database, count)?;
             self.ahead.drain(..count);
+            self.remaining = self.remaining.saturating_sub(count);
         }
         Ok(entries)
     }
@@ -162,17 +177,6 @@ pub fn count_pending(database: &Database, tenant_id: &str) -> Result<usize> {
     let sql = format!("SELECT count(*) FROM log_entries WHERE anomaly_scored_at IS NULL AND {TENANT}");
     let count: i64 = database.connection.query_row(&sql, [tenant_id], |row| row.get(0))?;
     Ok(usize::try_from(count).unwrap_or(0))
-}
-
-/// Writes one entry's score and label, both `NULL` where it could not be scored; false when it was pending no more.
-pub(super) fn update(
-    statement: &mut rusqlite::Statement<'_>,
-    entry: &Entry,
-    score: Option<f64>,
-    label: Option<&str>,
-    scored_at: &str,
-) -> Result<bool> {
-    Ok(statement.execute(params![entry.key, entry.id, score, label, scored_at])? > 0)
 }
 
 #[cfg(test)]

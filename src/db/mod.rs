@@ -4,19 +4,18 @@
 //! reach SQL as bound parameters only.
 
 mod busy;
+mod cell;
 pub mod detections;
 pub mod entries;
 pub mod schema;
 mod transaction;
 
-use rusqlite::Connection;
-use rusqlite::types::{Value as SqlValue, ValueRef};
+use rusqlite::{Connection, Params, Statement};
 
 pub use busy::wait_while_locked;
 pub use transaction::atomically;
 
 use crate::error::{Error, Kind, Result};
-use crate::value::Value;
 
 /// The host's connection.
 #[derive(Debug)]
@@ -63,8 +62,23 @@ impl Database {
         Ok(self.connection.query_row("SELECT sqlite_version()", [], |row| row.get(0))?)
     }
 
+    /// Whether a scalar function of this name is registered.
+    pub fn has_function(&self, name: &str) -> Result<bool> {
+        let sql = "SELECT EXISTS (SELECT 1 FROM pragma_function_list WHERE name = ?1)";
+        Ok(self.connection.query_row(sql, [name], |row| row.get(0))?)
+    }
+
     fn execute(&self, sql: &str) -> Result<()> {
         Ok(self.connection.execute_batch(sql)?)
+    }
+
+    /// Runs a writing statement and counts the rows it changed.
+    ///
+    /// It may give rows of its own where the host has set `PRAGMA count_changes`.
+    fn write(&self, statement: &mut Statement<'_>, parameters: impl Params) -> Result<usize> {
+        let mut rows = statement.query(parameters)?;
+        while rows.next()?.is_some() {}
+        Ok(usize::try_from(self.connection.changes()).unwrap_or(usize::MAX))
     }
 }
 
@@ -75,29 +89,6 @@ impl From<rusqlite::Error> for Error {
             rusqlite::ffi::SQLITE_INTERRUPT => Self::interrupted(),
             _ => Self::new(Kind::Database(code), error.to_string()),
         }
-    }
-}
-
-impl From<SqlValue> for Value {
-    fn from(value: SqlValue) -> Self {
-        match value {
-            SqlValue::Null => Self::Null,
-            SqlValue::Integer(number) => Self::Integer(number),
-            SqlValue::Real(number) => Self::Real(number),
-            SqlValue::Text(text) => Self::Text(text),
-            SqlValue::Blob(bytes) => Self::Blob(bytes),
-        }
-    }
-}
-
-/// Copies a value, with replacement characters where a text is not UTF-8.
-fn owned(value: ValueRef<'_>) -> SqlValue {
-    match value {
-        ValueRef::Null => SqlValue::Null,
-        ValueRef::Integer(number) => SqlValue::Integer(number),
-        ValueRef::Real(number) => SqlValue::Real(number),
-        ValueRef::Text(bytes) => SqlValue::Text(String::from_utf8_lossy(bytes).into_owned()),
-        ValueRef::Blob(bytes) => SqlValue::Blob(bytes.to_vec()),
     }
 }
 

@@ -73,7 +73,10 @@ const DETECTIONS: Table = Table {
 
 /// Creates what is missing and says what it created; a second call finds nothing to do.
 pub fn init(database: &Database, timeout: Duration) -> Result<Vec<String>> {
-    atomically(database, timeout, |database| {
+    atomically(database, timeout, None, |database| {
+        for table in [&LOG_ENTRIES, &DETECTIONS] {
+            refuse_view(database, table.name)?;
+        }
         let before = objects(database)?;
         database.execute(TABLES)?;
         let mut changes = Vec::new();
@@ -96,6 +99,11 @@ pub fn init(database: &Database, timeout: Duration) -> Result<Vec<String>> {
 /// Checks that entries can be scored here; the error names what is missing and how to get it.
 pub fn require(database: &Database) -> Result<()> {
     require_columns(database, &LOG_ENTRIES)?;
+    require_detections(database)
+}
+
+/// Checks that detections can be listed and acknowledged here.
+pub fn require_detections(database: &Database) -> Result<()> {
     require_columns(database, &DETECTIONS)
 }
 
@@ -104,29 +112,44 @@ pub fn has_scorer(database: &Database) -> Result<bool> {
     Ok(has(&columns(database, DETECTIONS.name)?, "scorer"))
 }
 
-/// Whether there is a `log_entries` table that holds pending entries.
-pub fn has_entries(database: &Database) -> Result<bool> {
-    Ok(has(&columns(database, LOG_ENTRIES.name)?, "anomaly_scored_at"))
-}
-
-/// Whether there is a `detections` table.
-pub fn has_detections(database: &Database) -> Result<bool> {
-    Ok(!columns(database, DETECTIONS.name)?.is_empty())
-}
-
 fn require_columns(database: &Database, table: &Table) -> Result<()> {
+    refuse_view(database, table.name)?;
     let present = columns(database, table.name)?;
     let missing: Vec<_> = table.needed.iter().filter(|column| !has(&present, column)).copied().collect();
     if missing.is_empty() {
         return Ok(());
     }
-    let what = if present.is_empty() {
-        format!("there is no table {}", table.name)
+    let (what, remedy) = if present.is_empty() {
+        (format!("there is no table {}", table.name), INIT.to_owned())
     } else {
-        format!("table {} lacks {}", table.name, missing.join(", "))
+        let foreign =
+            missing.iter().any(|column| !table.addable.iter().any(|(addable, _)| addable == column));
+        let elsewhere =
+            "this is a table of something else: rename it, or keep the logs in another database".to_owned();
+        let remedy = if foreign { elsewhere } else { INIT.to_owned() };
+        (format!("table {} lacks {}", table.name, missing.join(", ")), remedy)
     };
-    let remedy = "SELECT anomaly_init() makes what is missing";
     Err(Error::new(Kind::Database(rusqlite::ffi::SQLITE_ERROR), format!("{what}; {remedy}")))
+}
+
+const INIT: &str = "SELECT anomaly_init() makes what is missing";
+
+/// Scores are written to a table: a view has no rows of its own to find again.
+fn refuse_view(database: &Database, name: &str) -> Result<()> {
+    let view: bool = database.connection.query_row(
+        "SELECT EXISTS (
+             SELECT 1 FROM (SELECT type, name FROM sqlite_temp_master UNION ALL SELECT type, name FROM sqlite_master)
+             WHERE type = 'view' AND name = ?1 COLLATE NOCASE)",
+        [name],
+        |row| row.get(0),
+    )?;
+    if !view {
+        return Ok(());
+    }
+    Err(Error::new(
+        Kind::Database(rusqlite::ffi::SQLITE_ERROR),
+        format!("{name} is a view; anomalies are scored in a table: give the view another name"),
+    ))
 }
 
 /// A detection is looked up by its entry; where old duplicates rule out a unique index, a plain one must do.

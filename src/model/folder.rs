@@ -3,6 +3,7 @@
 use std::fs::{self, File};
 use std::io;
 use std::path::{Path, PathBuf};
+use std::time::SystemTime;
 
 use serde_json::Value as Json;
 use sha2::{Digest, Sha256};
@@ -21,7 +22,11 @@ const GRAPHS: &[&str] = &["model.onnx", "onnx/model.onnx"];
 pub struct Folder {
     path: PathBuf,
     graph: PathBuf,
+    stamps: Vec<Stamp>,
 }
+
+/// Length and time of a file: another one means other content.
+type Stamp = (u64, Option<SystemTime>);
 
 impl Folder {
     /// Finds the model that `name` stands for: `bundled`, which lies in `model/` under `beside`, or a folder.
@@ -51,12 +56,29 @@ impl Folder {
                 graphs = GRAPHS.join(" or "),
             ))
         })?;
-        Ok(Self { path, graph })
+        // The same folder under any name, and from any working directory, is the same model.
+        let whole = |path: &Path| {
+            fs::canonicalize(path).map_err(|error| named(format!("{}: {error}", path.display())))
+        };
+        let (path, graph) = (whole(&path)?, whole(&graph)?);
+        let stamps = stamps(&path, &graph).map_err(|error| named(format!("{}: {error}", path.display())))?;
+        Ok(Self { path, graph, stamps })
+    }
+
+    /// Fails when the files are no longer those that were found.
+    pub(super) fn check_unchanged(&self) -> Result<()> {
+        match stamps(&self.path, &self.graph) {
+            Ok(stamps) if stamps == self.stamps => Ok(()),
+            _ => Err(Error::model(format!(
+                "the files in {} changed since the model was found; SELECT anomaly_reset() takes the new ones",
+                self.path.display()
+            ))),
+        }
     }
 
     #[cfg(test)]
     pub(super) fn fake(name: &str) -> Self {
-        Self { path: name.into(), graph: name.into() }
+        Self { path: name.into(), graph: name.into(), stamps: Vec::new() }
     }
 
     /// The folder.
@@ -87,6 +109,7 @@ impl Folder {
 
     /// The SHA-256 of the graph's file, in hexadecimal.
     pub(super) fn graph_sha256(&self) -> Result<String> {
+        self.check_unchanged()?;
         let unreadable = |error| Error::model(format!("{} cannot be read: {error}", self.graph.display()));
         let mut hasher = Sha256::new();
         File::open(&self.graph).and_then(|mut file| io::copy(&mut file, &mut hasher)).map_err(unreadable)?;
@@ -104,6 +127,11 @@ impl Folder {
         })?;
         if config.is_object() { Ok(config) } else { Err(unusable("it is not a JSON object".to_owned())) }
     }
+}
+
+fn stamps(folder: &Path, graph: &Path) -> io::Result<Vec<Stamp>> {
+    let files = [graph.to_owned(), folder.join("config.json"), folder.join("tokenizer.json")];
+    files.iter().map(|file| fs::metadata(file).map(|data| (data.len(), data.modified().ok()))).collect()
 }
 
 fn bundled(beside: Option<&Path>) -> Result<PathBuf> {
@@ -140,10 +168,10 @@ mod tests {
     fn the_graph_lies_in_the_folder_or_under_onnx() {
         let direct = folder_with("direct", &["config.json", "tokenizer.json", "model.onnx"]);
         let found = Folder::find(direct.to_str().unwrap(), None).unwrap();
-        assert_eq!(found.graph(), direct.join("model.onnx"));
+        assert_eq!(found.graph(), fs::canonicalize(&direct).unwrap().join("model.onnx"));
         let nested = folder_with("nested", &["config.json", "tokenizer.json", "onnx/model.onnx"]);
         let found = Folder::find(nested.to_str().unwrap(), None).unwrap();
-        assert_eq!(found.graph(), nested.join("onnx/model.onnx"));
+        assert_eq!(found.graph(), fs::canonicalize(&nested).unwrap().join("onnx/model.onnx"));
     }
 
     #[test]
@@ -162,7 +190,8 @@ mod tests {
     #[test]
     fn the_bundled_model_lies_beside_the_extension() {
         let dist = folder_with("dist", &["model/config.json", "model/tokenizer.json", "model/model.onnx"]);
-        assert_eq!(Folder::find("bundled", Some(&dist)).unwrap().path(), dist.join("model"));
+        let found = Folder::find("bundled", Some(&dist)).unwrap();
+        assert_eq!(found.path(), fs::canonicalize(&dist).unwrap().join("model"));
         let error = Folder::find("bundled", Some(Path::new("/nowhere"))).unwrap_err().to_string();
         assert!(error.contains("make dist"), "{error}");
     }

@@ -90,7 +90,11 @@ impl Head {
             Activation::Sigmoid => logits.iter().map(|logit| 1.0 / (1.0 + (-logit).exp())).collect(),
             Activation::Identity => logits.into(),
         };
-        Ok(Prediction(scores))
+        if scores.iter().all(|score| score.is_finite()) {
+            return Ok(Prediction(scores));
+        }
+        let problem = "the model answered NaN or infinity; export it again, or use another one";
+        Err(Error::new(Kind::Inference, problem))
     }
 }
 
@@ -178,8 +182,10 @@ mod tests {
     }
 
     #[test]
-    fn nan_is_an_error_not_a_score() {
+    fn nan_and_infinity_are_errors_not_scores() {
         let head = Head::from_config(&json!({"num_labels": 2})).unwrap();
-        assert_eq!(head.predict(&[f32::NAN, 0.0]).unwrap_err().kind(), Kind::Inference);
+        for logit in [f32::NAN, f32::INFINITY] {
+            assert_eq!(head.predict(&[logit, 0.0]).unwrap_err().kind(), Kind::Inference);
+        }
     }
 }

@@ -44,7 +44,7 @@ impl Classifier {
         let config = folder.read_config()?;
         let head = Head::from_config(&config).map_err(|error| error.context(folder.config().display()))?;
         let tokenizer = Tokenizer::load(folder, &config)?;
-        let pool = Pool::open(runtime, folder.graph(), threads)?;
+        let pool = Pool::open(runtime, folder, threads)?;
         Ok(Self { head, tokenizer, pool })
     }
 
@@ -78,6 +78,7 @@ impl Classifier {
             let tokens: Vec<_> = batch.iter().filter_map(|&row| sequences.get(row).copied()).collect();
             self.run_batch(&tokens)
         })?;
+        let outcomes = outcomes.into_iter().collect::<Result<Vec<_>>>()?;
         let mut predictions: Vec<_> = sequences.iter().map(|_| Err(unanswered())).collect();
         for (row, outcome) in batches.into_iter().flatten().zip(outcomes.into_iter().flatten()) {
             if let Some(place) = predictions.get_mut(row) {
@@ -92,12 +93,16 @@ impl Classifier {
         }
     }
 
-    /// Runs one padded batch; where it fails as a whole, each of its rows alone.
-    fn run_batch(&self, tokens: &[&Tokens]) -> Vec<Result<Prediction>> {
+    /// Runs one padded batch; where the model fails on it as a whole, each of its rows alone.
+    fn run_batch(&self, tokens: &[&Tokens]) -> Result<Vec<Result<Prediction>>> {
         match self.run(tokens) {
-            Ok(predictions) => predictions,
-            Err(error) if tokens.len() < 2 => vec![Err(error)],
-            Err(_) => tokens.iter().flat_map(|&row| self.run_batch(&[row])).collect(),
+            Err(error) if error.kind() != Kind::Inference => Err(error),
+            Err(error) if tokens.len() < 2 => Ok(vec![Err(error)]),
+            Err(_) => {
+                let alone = tokens.iter().map(|&row| self.run_batch(&[row])).collect::<Result<Vec<_>>>()?;
+                Ok(alone.into_iter().flatten().collect())
+            }
+            predictions => predictions,
         }
     }
 

@@ -23,6 +23,7 @@ pub(super) fn map<T: Sync, R: Send>(
     let stopped = AtomicBool::new(false);
     let take = |before: Check<'_>| -> Result<Vec<(usize, R)>> {
         let mut done = Vec::new();
+        let _stop = StopOnPanic(&stopped);
         while !stopped.load(Ordering::Relaxed) {
             let index = next.fetch_add(1, Ordering::Relaxed);
             let Some(item) = items.get(index) else { break };
@@ -51,6 +52,17 @@ pub(super) fn map<T: Sync, R: Send>(
     }
     done.sort_unstable_by_key(|&(index, _)| index);
     Ok(done.into_iter().map(|(_, result)| result).collect())
+}
+
+/// A panic in one thread ends the work of all.
+struct StopOnPanic<'a>(&'a AtomicBool);
+
+impl Drop for StopOnPanic<'_> {
+    fn drop(&mut self) {
+        if thread::panicking() {
+            self.0.store(true, Ordering::Relaxed);
+        }
+    }
 }
 
 fn defect() -> Error {

@@ -6,18 +6,18 @@
 use std::borrow::Cow;
 use std::fs::File;
 use std::io::{BufRead, BufReader};
-use std::path::{Path, PathBuf};
-use std::sync::{Condvar, Mutex, PoisonError};
+use std::path::Path;
+use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 
 use memchr::memmem::Finder;
 use ort::environment::Environment;
 use ort::logging::LogLevel;
 use ort::session::builder::{GraphOptimizationLevel, PrepackedWeights, SessionBuilder};
-use ort::session::{Session, SessionInputValue};
+use ort::session::{Session, SessionInputValue, SessionOutputs};
 use ort::value::Tensor;
 
-use super::Runtime;
 use super::tokenizer::Tokens;
+use super::{Folder, Runtime};
 use crate::error::{Error, Kind, Result};
 
 /// The inputs a text classifier may have.
@@ -42,40 +42,74 @@ impl Input {
 /// The sessions on one graph. They are made as they are needed, at most one per thread.
 #[derive(Debug)]
 pub(super) struct Pool {
-    graph: PathBuf,
-    environment: Environment,
-    weights: PrepackedWeights,
-    inputs: Vec<(String, Input)>,
-    threads: usize,
-    batchable: bool,
+    // The sessions go first: they use the packed weights to their end.
     sessions: Mutex<Sessions>,
     returned: Condvar,
+    weights: PrepackedWeights,
+    environment: Environment,
+    folder: Folder,
+    inputs: Vec<(String, Input)>,
+    /// The name of the output that holds the logits.
+    output: String,
+    threads: usize,
+    batchable: bool,
 }
 
 #[derive(Debug)]
 struct Sessions {
     idle: Vec<Session>,
     made: usize,
+    most: usize,
+}
+
+/// A session on loan: it goes back to the pool however its use ends.
+struct Borrowed<'p> {
+    pool: &'p Pool,
+    session: Option<Session>,
+}
+
+impl Borrowed<'_> {
+    fn run(&mut self, inputs: Vec<(Cow<'_, str>, SessionInputValue<'_>)>) -> ort::Result<SessionOutputs<'_>> {
+        match &mut self.session {
+            Some(session) => session.run(inputs),
+            None => Err(ort::Error::new("the session was given back")),
+        }
+    }
+}
+
+impl Drop for Borrowed<'_> {
+    fn drop(&mut self) {
+        let mut sessions = self.pool.lock();
+        match self.session.take() {
+            Some(session) => sessions.idle.push(session),
+            None => sessions.made -= 1,
+        }
+        self.pool.returned.notify_one();
+    }
 }
 
 impl Pool {
-    pub(super) fn open(runtime: &Runtime, graph: &Path, threads: usize) -> Result<Self> {
+    pub(super) fn open(runtime: &Runtime, folder: &Folder, threads: usize) -> Result<Self> {
+        let graph = folder.graph();
         let unreadable =
             |error: std::io::Error| Error::model(format!("{} cannot be read: {error}", graph.display()));
         let batchable = !is_dynamically_quantised(graph).map_err(unreadable)?;
         let environment = runtime.environment().clone();
         let weights = PrepackedWeights::new();
         let first = open_session(&environment, &weights, graph)?;
-        let inputs = inputs(&first).map_err(|error| error.context(graph.display()))?;
+        let (inputs, output) = inputs(&first)
+            .and_then(|inputs| Ok((inputs, output(&first)?)))
+            .map_err(|error| error.context(graph.display()))?;
         Ok(Self {
-            graph: graph.to_owned(),
-            environment,
+            sessions: Mutex::new(Sessions { idle: vec![first], made: 1, most: threads }),
+            returned: Condvar::new(),
             weights,
+            environment,
+            folder: folder.clone(),
             inputs,
+            output,
             threads,
             batchable,
-            sessions: Mutex::new(Sessions { idle: vec![first], made: 1 }),
-            returned: Condvar::new(),
         })
     }
 
@@ -96,24 +130,20 @@ impl Pool {
         let failed = |error: ort::Error| Error::new(Kind::Inference, format!("the model failed: {error}"));
         let inputs = self.tensors(rows, pad_id).map_err(failed)?;
         let mut session = self.borrow()?;
-        let logits = (|| {
-            let outputs = session.run(inputs).map_err(failed)?;
-            let (shape, logits) = outputs[0].try_extract_tensor::<f32>().map_err(failed)?;
-            if **shape == [rows.len() as i64, width as i64] {
-                return Ok(logits.to_vec());
-            }
-            Err(Error::new(
-                Kind::Inference,
-                format!(
-                    "{} answered the shape {shape:?} where [{}, {width}] was expected: as many logits a text as \
-                     config.json names labels; export the model again for text classification",
-                    self.graph.display(),
-                    rows.len(),
-                ),
-            ))
-        })();
-        self.give_back(session);
-        logits
+        let outputs = session.run(inputs).map_err(failed)?;
+        let (shape, logits) = outputs[self.output.as_str()].try_extract_tensor::<f32>().map_err(failed)?;
+        if **shape == [rows.len() as i64, width as i64] {
+            return Ok(logits.to_vec());
+        }
+        Err(Error::new(
+            Kind::Inference,
+            format!(
+                "{} answered the shape {shape:?} where [{}, {width}] was expected: as many logits a text as \
+                 config.json names labels; export the model again for text classification",
+                self.folder.graph().display(),
+                rows.len(),
+            ),
+        ))
     }
 
     fn tensors(
@@ -150,27 +180,40 @@ impl Pool {
     }
 
     /// An idle session, or a new one while there are fewer than threads, or the next that is given back.
-    fn borrow(&self) -> Result<Session> {
-        let mut sessions = self.sessions.lock().unwrap_or_else(PoisonError::into_inner);
+    ///
+    /// Where no further session can be opened (no memory, files replaced meanwhile), those that are there do the work.
+    fn borrow(&self) -> Result<Borrowed<'_>> {
+        let mut sessions = self.lock();
         loop {
             if let Some(session) = sessions.idle.pop() {
-                return Ok(session);
+                return Ok(Borrowed { pool: self, session: Some(session) });
             }
-            if sessions.made < self.threads {
+            if sessions.made < sessions.most {
                 sessions.made += 1;
                 drop(sessions);
-                return open_session(&self.environment, &self.weights, &self.graph).inspect_err(|_| {
-                    self.sessions.lock().unwrap_or_else(PoisonError::into_inner).made -= 1;
-                    self.returned.notify_one();
-                });
+                let mut slot = Borrowed { pool: self, session: None };
+                match self.open_another() {
+                    Ok(session) => {
+                        slot.session = Some(session);
+                        return Ok(slot);
+                    }
+                    Err(error) => drop((slot, error)),
+                }
+                sessions = self.lock();
+                sessions.most = sessions.made;
+                continue;
             }
             sessions = self.returned.wait(sessions).unwrap_or_else(PoisonError::into_inner);
         }
     }
 
-    fn give_back(&self, session: Session) {
-        self.sessions.lock().unwrap_or_else(PoisonError::into_inner).idle.push(session);
-        self.returned.notify_one();
+    fn open_another(&self) -> Result<Session> {
+        self.folder.check_unchanged()?;
+        open_session(&self.environment, &self.weights, self.folder.graph())
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Sessions> {
+        self.sessions.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -193,6 +236,15 @@ fn session_builder(environment: &Environment, weights: &PrepackedWeights) -> ort
         .with_memory_pattern(false)?
         .with_prepacked_weights(weights)?;
     Ok(builder)
+}
+
+/// The output called `logits`, else the first.
+fn output(session: &Session) -> Result<String> {
+    let outputs = session.outputs();
+    let output = outputs.iter().find(|outlet| outlet.name() == "logits").or_else(|| outputs.first());
+    output
+        .map(|outlet| outlet.name().to_owned())
+        .ok_or_else(|| Error::model("the graph has no output; export it with --task text-classification"))
 }
 
 fn inputs(session: &Session) -> Result<Vec<(String, Input)>> {

@@ -19,13 +19,9 @@ pub struct Tokens {
 
 impl Tokens {
     /// How many tokens there are.
+    #[allow(clippy::len_without_is_empty)] // there is always a token
     pub fn len(&self) -> usize {
         self.ids.len()
-    }
-
-    /// Whether there is no token.
-    pub fn is_empty(&self) -> bool {
-        self.ids.is_empty()
     }
 
     pub(super) fn ids(&self) -> impl Iterator<Item = i64> {
@@ -82,6 +78,10 @@ impl Tokenizer {
         let encoding = self.inner.encode_fast(visible(text), true).map_err(|error| {
             Error::new(Kind::Inference, format!("the tokenizer refuses the text: {error}"))
         })?;
+        if encoding.is_empty() {
+            // A row of padding alone would take its score from the rows beside it.
+            return Err(Error::new(Kind::Inference, "the tokenizer makes no token of the text"));
+        }
         let types = encoding.get_type_ids();
         let types = if types.iter().all(|&segment| segment == 0) { &[] } else { types };
         Ok(Tokens { ids: encoding.get_ids().into(), types: types.into() })

@@ -1,14 +1,15 @@
 //! The entry point that SQLite calls when it loads the extension.
 
 use std::ffi::{CString, c_char, c_int};
-use std::ptr;
-use std::sync::atomic::{AtomicPtr, Ordering};
+use std::sync::{Mutex, PoisonError};
 
 use rusqlite::ffi::{SQLITE_OK_LOAD_PERMANENTLY, rusqlite_extension_init2};
 use sqlite_loadable::ext::{self, sqlite3, sqlite3_api_routines};
 
+use super::database;
 use super::function::{self, Flags};
 use super::guard::guard;
+use super::location;
 use super::table::{self, TableFunction};
 use crate::db::Database;
 use crate::error::{Error, Kind, Result};
@@ -43,6 +44,12 @@ pub struct Registrar {
 }
 
 impl Registrar {
+    /// Whether this connection has a function of this name already.
+    pub fn has(&self, name: &str) -> Result<bool> {
+        // SAFETY: `db` is the connection that is loading the extension: see `initialise`.
+        unsafe { database::lend(self.db) }?.has_function(name)
+    }
+
     /// Registers a scalar function of `arguments` arguments.
     pub fn scalar<F>(&self, name: &str, arguments: usize, flags: Flags, body: F) -> Result<()>
     where
@@ -61,7 +68,8 @@ impl Registrar {
 
 /// Makes the host's SQLite known to the bindings, then lets `register` add the functions.
 ///
-/// The library stays loaded when the connection closes: ONNX Runtime's threads and statics live in it.
+/// The library stays loaded for good: ONNX Runtime's threads and statics live in it, and so does the code of functions
+/// that were registered before one was refused.
 ///
 /// # Safety
 /// The arguments are those that SQLite passes to an extension's entry point.
@@ -74,6 +82,7 @@ pub unsafe fn initialise(
     let outcome = guard(|| {
         // SAFETY: the caller's contract.
         unsafe { adopt(api) }?;
+        location::stay_loaded()?;
         register(&Registrar { db })
     });
     match outcome {
@@ -86,8 +95,8 @@ pub unsafe fn initialise(
     }
 }
 
-/// The function table of the SQLite that this process's extension serves.
-static SERVED: AtomicPtr<sqlite3_api_routines> = AtomicPtr::new(ptr::null_mut());
+/// The address of the function table of the SQLite that this process's extension serves.
+static SERVED: Mutex<Option<usize>> = Mutex::new(None);
 
 /// Hands the function table to both bindings, once per process.
 ///
@@ -103,13 +112,17 @@ unsafe fn adopt(api: *mut sqlite3_api_routines) -> Result<()> {
             "no SQLite function table: load sqlite-anomaly as an extension",
         ));
     }
-    let served = SERVED.compare_exchange(ptr::null_mut(), api, Ordering::AcqRel, Ordering::Acquire);
-    if served.is_err_and(|served| served != api) {
-        return Err(Error::new(
-            Kind::Internal,
-            "another copy of SQLite in this process has loaded sqlite-anomaly: \
-             use one SQLite library per process, or a process for each",
-        ));
+    let mut served = SERVED.lock().unwrap_or_else(PoisonError::into_inner);
+    match *served {
+        Some(address) if address == api.addr() => return Ok(()),
+        Some(_) => {
+            return Err(Error::new(
+                Kind::Internal,
+                "another copy of SQLite in this process has loaded sqlite-anomaly: \
+                 use one SQLite library per process, or a process for each",
+            ));
+        }
+        None => {}
     }
     // SAFETY: `api` is a function table; its first part is the one that rusqlite knows.
     let known = unsafe { rusqlite_extension_init2(api.cast()) };
@@ -121,6 +134,7 @@ unsafe fn adopt(api: *mut sqlite3_api_routines) -> Result<()> {
     })?;
     // SAFETY: as above.
     unsafe { ext::faux_sqlite_extension_init2(api) };
+    *served = Some(api.addr());
     Ok(())
 }
 

@@ -54,6 +54,8 @@ pub fn score_all(connection: &Connection, database: &Database, arguments: Vec<Va
         while let Some(report) = run.next(connection, database)? {
             totals.add(report);
         }
+        // What this run has not read, other scorers have.
+        totals.remaining = if totals.ended_early { totals.remaining } else { 0 };
         Ok(totals)
     })();
     let totals = totals.map_err(|error: Error| error.context("anomaly_score_all"))?;

@@ -15,7 +15,7 @@ import onnx
 from onnx import TensorProto, helper, numpy_helper
 
 HERE = Path(__file__).resolve().parent
-VOCABULARY = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "ok", "slow", "failed", "denied", "nan", "explode"]
+VOCABULARY = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "ok", "slow", "failed", "denied", "nan", "infinite", "explode"]
 OPSET = 17
 
 
@@ -103,7 +103,7 @@ def main() -> None:
     """Writes every folder."""
     levels = {"id2label": {"0": "info", "1": "warning", "2": "error"}}
     spoken = {"ok": [3, 0, 0], "slow": [0, 3, 0], "failed": [0, 0, 3], "denied": [0, 0, 1],
-              "nan": [np.nan, 0, 0]}
+              "nan": [np.nan, 0, 0], "infinite": [0, np.inf, 0]}
     save("levels", levels, graph(weights(3, spoken), explode=True))
     save("all-nan", levels, graph(np.full((len(VOCABULARY), 3), np.nan)))
     save("too-wide", {"id2label": {"0": "a", "1": "b"}}, graph(weights(3, {})))
