@@ -129,7 +129,7 @@ impl Pool {
     pub(super) fn run(&self, rows: &[&Tokens], pad_id: i64, width: usize) -> Result<Vec<f32>> {
         let failed = |error: ort::Error| Error::new(Kind::Inference, format!("the model failed: {error}"));
         let inputs = self.tensors(rows, pad_id).map_err(failed)?;
-        let mut session = self.borrow()?;
+        let mut session = self.borrow();
         let outputs = session.run(inputs).map_err(failed)?;
         let (shape, logits) = outputs[self.output.as_str()].try_extract_tensor::<f32>().map_err(failed)?;
         if **shape == [rows.len() as i64, width as i64] {
@@ -182,28 +182,26 @@ impl Pool {
     /// An idle session, or a new one while there are fewer than threads, or the next that is given back.
     ///
     /// Where no further session can be opened (no memory, files replaced meanwhile), those that are there do the work.
-    fn borrow(&self) -> Result<Borrowed<'_>> {
+    fn borrow(&self) -> Borrowed<'_> {
         let mut sessions = self.lock();
         loop {
             if let Some(session) = sessions.idle.pop() {
-                return Ok(Borrowed { pool: self, session: Some(session) });
+                return Borrowed { pool: self, session: Some(session) };
             }
             if sessions.made < sessions.most {
                 sessions.made += 1;
                 drop(sessions);
                 let mut slot = Borrowed { pool: self, session: None };
-                match self.open_another() {
-                    Ok(session) => {
-                        slot.session = Some(session);
-                        return Ok(slot);
-                    }
-                    Err(error) => drop((slot, error)),
+                slot.session = self.open_another().ok();
+                if slot.session.is_some() {
+                    return slot;
                 }
+                drop(slot);
                 sessions = self.lock();
                 sessions.most = sessions.made;
-                continue;
+            } else {
+                sessions = self.returned.wait(sessions).unwrap_or_else(PoisonError::into_inner);
             }
-            sessions = self.returned.wait(sessions).unwrap_or_else(PoisonError::into_inner);
         }
     }
 
