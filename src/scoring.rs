@@ -87,6 +87,8 @@ impl Run {
                 Ok(Some(Report { skipped: true, ..Report::default() }))
             }
             State::Fresh => {
+                // A model that cannot be found is told even when there is nothing to score.
+                connection.model()?;
                 let (queue, writer) = self.begin(database)?;
                 let report = self.batch(connection, database, queue, writer, 0)?;
                 Ok(Some(report.unwrap_or_default()))

@@ -36,12 +36,34 @@ def test_the_lines_by_hand(folder):
     assert done.stdout.splitlines()[-1] == "1|1"
 
 
+def test_the_ways_to_get_logs_in(folder):
+    log = folder / "syslog"
+    log.write_text('"quoted\tand tabbed" Failed password for root\n\nall is well\n', encoding="utf-8")
+    first, again = re.findall(r"```sql\n(.*?)```", README.split("\n## Getting logs in\n", 1)[1], re.DOTALL)[:2]
+    script = f"""
+.load dist/anomaly0
+SELECT anomaly_init();
+{first.replace("/var/log/syslog", str(log))}
+.mode list
+SELECT group_concat(text, '|') FROM (SELECT text FROM log_entries ORDER BY id);
+SELECT anomaly_config('model', 'bundled');
+SELECT anomaly_score_all() > '';
+{again}
+SELECT count(*) FROM log_entries WHERE anomaly_scored_at IS NULL;
+"""
+    done = subprocess.run(
+        ["sqlite3", ":memory:"], input=script, cwd=folder, capture_output=True, text=True, timeout=60
+    )
+    assert done.stderr == ""
+    assert done.stdout.splitlines()[1:] == ['"quoted\tand tabbed" Failed password for root|all is well', "bundled", "1", "2"]
+
+
 def test_the_lines_of_the_pipeline(folder):
     program = block("python", "In a pipeline").replace("import sqlite3", "from conftest import SQLITE as sqlite3")
-    database = connect(folder / "logs.db")
-    one(database, "SELECT anomaly_init()")
-    database.execute("INSERT INTO log_entries (id, text) VALUES ('1', 'Failed password for root from 203.0.113.9')")
-    program = f"import sys; sys.path.insert(0, {str(ROOT / 'tests')!r})\n{program}\nprint(scored, detections)"
+    program = program.replace("scored, detections =", "db.execute(ENTRY)\nscored, detections =")
+    entry = "INSERT INTO log_entries (id, text) VALUES ('1', 'Failed password for root from 203.0.113.9')"
+    program = f"ENTRY = {entry!r}\n{program}\nprint(scored, detections)"
+    program = f"import sys; sys.path.insert(0, {str(ROOT / 'tests')!r})\n{program}"
     done = subprocess.run([sys.executable, "-c", program], cwd=folder, capture_output=True, text=True, timeout=60)
     assert (done.stdout.strip(), done.stderr) == ("1 1", "")
 

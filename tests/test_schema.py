@@ -151,6 +151,26 @@ def test_an_entry_without_an_id_does_not_block_the_queue(empty):
     assert rows == [(1, 1, 1, "an entry: it has no id")]
 
 
+def test_a_column_called_rowid_hides_no_entry(empty):
+    empty.execute("CREATE TABLE log_entries (rowid TEXT, id TEXT PRIMARY KEY, text TEXT)")
+    init(empty)
+    insert(empty, "failed failed", "ok")
+    assert totals(empty) == (2, 1, 0)
+
+
+def test_a_read_only_database_says_so_and_what_to_do(path):
+    writer = connect(path)
+    insert(writer, "failed failed")
+    writer.close()
+    reader = connect(f"file:{path}?mode=ro", uri=True)
+    use_model(reader, "levels")
+    assert one(reader, "SELECT anomaly_label('failed')") == "ERROR"
+    for sql in ["SELECT * FROM anomaly_score_pending", "SELECT anomaly_score_all()", "SELECT anomaly_acknowledge('x')"]:
+        message = error_of(reader, sql)
+        assert message.startswith("anomaly_")
+        assert "attempt to write a readonly database: open the file for writing" in message
+
+
 def test_a_host_that_counts_changes(empty):
     init(empty)
     insert(empty, "failed failed")

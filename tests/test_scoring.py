@@ -36,6 +36,13 @@ def test_a_detection_holds_what_the_entry_and_the_model_say(db):
     }  # fmt: skip
 
 
+def test_a_model_that_is_gone_is_told_even_when_nothing_is_pending(monkeypatch):
+    monkeypatch.setenv("TURNSTONE_ANOMALY_MODEL", "/no/such/model")
+    connection = connect()
+    connection.execute("SELECT anomaly_init()")
+    assert "there is no folder /no/such/model" in error_of(connection, "SELECT * FROM anomaly_score_pending")
+
+
 def test_each_batch_is_a_row_as_it_is_committed(db):
     insert(db, *["ok"] * 7)
     rows = db.execute("SELECT batch, scored, remaining, skipped FROM anomaly_score_pending(3)").fetchall()

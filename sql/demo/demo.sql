@@ -8,10 +8,10 @@ SELECT 'sqlite-anomaly ' || anomaly_version() || ', SQLite ' || sqlite_version()
 SELECT 'model: ' || anomaly_config('model', 'bundled');
 SELECT 'anomaly_init(): ' || anomaly_init();
 
--- One line of the file is "TIME HOST MESSAGE".
+-- One line of the file is "TIME HOST MESSAGE". No character separates columns, so that each line stays whole.
 CREATE TEMP TABLE line (line TEXT);
 .mode ascii
-.separator "\t" "\n"
+.separator "\001" "\n"
 .import sql/demo/sample.log line
 .mode list
 

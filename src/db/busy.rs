@@ -47,8 +47,9 @@ impl Patience {
         if left.is_zero() {
             self.gave_up = true;
             return Err(error.context(format!(
-                "another connection held its lock for all of busy_timeout_ms = {}; run it again, \
+                "another connection held its lock for {} ms (busy_timeout_ms = {}); run it again, \
                  or wait longer with anomaly_config('busy_timeout_ms', …)",
+                self.started.elapsed().as_millis(),
                 self.timeout.as_millis()
             )));
         }

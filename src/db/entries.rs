@@ -5,8 +5,8 @@ use std::collections::VecDeque;
 use rusqlite::types::ValueRef;
 use rusqlite::{OptionalExtension, Row};
 
-use super::Database;
 use super::cell::Cell;
+use super::{Database, schema};
 use crate::error::Result;
 
 /// How many keys are looked up at once.
@@ -82,7 +82,7 @@ fn first_code_points(bytes: &[u8], count: usize) -> String {
 #[derive(Debug)]
 pub struct Queue {
     tenant_id: String,
-    /// The column that finds a row again: `rowid` where the table has one.
+    /// The column that finds a row again: the rowid where the table has one.
     key: &'static str,
     ahead: VecDeque<Cell>,
     /// Whether the last look-up saw the end of the pending rows.
@@ -96,10 +96,15 @@ pub struct Queue {
 impl Queue {
     /// The queue of one tenant.
     pub fn open(database: &Database, tenant_id: &str) -> Result<Self> {
-        let has_rowid = database.connection.prepare("SELECT rowid FROM log_entries").is_ok();
+        let columns = schema::columns(database, "log_entries")?;
+        let is_free = |name: &&str| !schema::has(&columns, name);
+        let finds_rows =
+            |name: &&str| database.connection.prepare(&format!("SELECT {name} FROM log_entries")).is_ok();
+        // The three names of the rowid (https://www.sqlite.org/rowidtable.html), less those of columns.
+        let rowid = ["rowid", "_rowid_", "oid"].into_iter().filter(is_free).find(finds_rows);
         Ok(Self {
             tenant_id: tenant_id.to_owned(),
-            key: if has_rowid { "rowid" } else { "id" },
+            key: rowid.unwrap_or("id"),
             ahead: VecDeque::new(),
             exhausted: false,
             first: None,

@@ -87,8 +87,20 @@ impl From<rusqlite::Error> for Error {
         let code = error.sqlite_error().map_or(rusqlite::ffi::SQLITE_ERROR, |error| error.extended_code);
         match code {
             rusqlite::ffi::SQLITE_INTERRUPT => Self::interrupted(),
-            _ => Self::new(Kind::Database(code), error.to_string()),
+            _ => Self::new(Kind::Database(code), format!("{error}{}", remedy(code))),
         }
+    }
+}
+
+/// What to do about a refusal whose own text does not say it.
+fn remedy(code: i32) -> &'static str {
+    match code & 0xff {
+        rusqlite::ffi::SQLITE_READONLY => {
+            ": open the file for writing, by a user and in a folder that may write"
+        }
+        rusqlite::ffi::SQLITE_FULL => ": free some space and run it again, nothing is half done",
+        rusqlite::ffi::SQLITE_CORRUPT => ": PRAGMA integrity_check says what is damaged",
+        _ => "",
     }
 }
 

@@ -176,13 +176,13 @@ fn index_entries_of_detections(database: &Database) -> Result<()> {
 }
 
 /// The names of the columns of `table`, generated ones included; none where there is no such table.
-fn columns(database: &Database, table: &str) -> Result<Vec<String>> {
+pub(super) fn columns(database: &Database, table: &str) -> Result<Vec<String>> {
     let mut statement = database.connection.prepare("SELECT name FROM pragma_table_xinfo(?1)")?;
     let names = statement.query_map([table], |row| row.get(0))?;
     Ok(names.collect::<rusqlite::Result<_>>()?)
 }
 
-fn has(columns: &[String], column: &str) -> bool {
+pub(super) fn has(columns: &[String], column: &str) -> bool {
     columns.iter().any(|name| name.eq_ignore_ascii_case(column))
 }
 

@@ -32,6 +32,8 @@ impl Folder {
     /// Finds the model that `name` stands for: `bundled`, which lies in `model/` under `beside`, or a folder.
     pub fn find(name: &str, beside: Option<&Path>) -> Result<Self> {
         let path = if name == BUNDLED { bundled(beside)? } else { PathBuf::from(name) };
+        // Whole, so that a message shows which folder a relative name meant.
+        let path = std::path::absolute(&path).unwrap_or(path);
         let named = |problem: String| Error::model(format!("model '{name}': {problem}"));
         if !path.is_dir() {
             return Err(named(format!(
@@ -48,14 +50,15 @@ impl Folder {
                 return Err(named(format!("{} has no {file}; {remedy}", path.display())));
             }
         }
-        let graph = GRAPHS.iter().map(|graph| path.join(graph)).find(|graph| graph.is_file()).ok_or_else(|| {
-            named(format!(
-                "{folder} has no {graphs}; export it with: optimum-cli export onnx --task text-classification \
-                 --model {folder} {folder}",
-                folder = path.display(),
-                graphs = GRAPHS.join(" or "),
-            ))
-        })?;
+        let graph =
+            GRAPHS.iter().map(|graph| path.join(graph)).find(|graph| graph.is_file()).ok_or_else(|| {
+                named(format!(
+                    "{folder} has no {graphs}; export the model into it: optimum-cli export onnx \
+                 --task text-classification --model MODEL {folder}",
+                    folder = path.display(),
+                    graphs = GRAPHS.join(" or "),
+                ))
+            })?;
         // The same folder under any name, and from any working directory, is the same model.
         let whole = |path: &Path| {
             fs::canonicalize(path).map_err(|error| named(format!("{}: {error}", path.display())))

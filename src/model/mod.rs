@@ -109,7 +109,8 @@ impl Classifier {
     fn run(&self, tokens: &[&Tokens]) -> Result<Vec<Result<Prediction>>> {
         let width = self.head.width();
         let logits = self.pool.run(tokens, self.tokenizer.pad_id(), width)?;
-        Ok(logits.chunks(width).map(|row| self.head.predict(row)).collect())
+        let named = |error: Error| error.context(self.pool.graph().display());
+        Ok(logits.chunks(width).map(|row| self.head.predict(row).map_err(named)).collect())
     }
 
     /// Tells a model that fails on every text from one that was given nothing but texts it fails on.

@@ -113,6 +113,10 @@ impl Pool {
         })
     }
 
+    pub(super) fn graph(&self) -> &Path {
+        self.folder.graph()
+    }
+
     pub(super) fn threads(&self) -> usize {
         self.threads
     }
@@ -127,7 +131,8 @@ impl Pool {
 
     /// The logits of all rows, `width` a row.
     pub(super) fn run(&self, rows: &[&Tokens], pad_id: i64, width: usize) -> Result<Vec<f32>> {
-        let failed = |error: ort::Error| Error::new(Kind::Inference, format!("the model failed: {error}"));
+        let failed =
+            |error: ort::Error| Error::new(Kind::Inference, format!("the model failed: {}", text(&error)));
         let inputs = self.tensors(rows, pad_id).map_err(failed)?;
         let mut session = self.borrow();
         let outputs = session.run(inputs).map_err(failed)?;
@@ -217,11 +222,20 @@ impl Pool {
 
 fn open_session(environment: &Environment, weights: &PrepackedWeights, graph: &Path) -> Result<Session> {
     let unusable = |error: ort::Error| {
-        Error::model(format!("{} is no usable ONNX model: {error}; export it again", graph.display()))
+        Error::model(format!(
+            "{} is no usable ONNX model: {}; is it complete? download or export it again",
+            graph.display(),
+            text(&error)
+        ))
     };
     session_builder(environment, weights)
         .and_then(|mut builder| builder.commit_from_file(graph))
         .map_err(unusable)
+}
+
+/// ONNX Runtime's words without their full stop: ours follow.
+fn text(error: &ort::Error) -> String {
+    error.to_string().trim_end_matches('.').to_owned()
 }
 
 fn session_builder(environment: &Environment, weights: &PrepackedWeights) -> ort::Result<SessionBuilder> {

@@ -118,7 +118,7 @@ fn elements(json: &str) -> Result<Vec<Option<String>>> {
     let elements: Vec<Json> = serde_json::from_str(json).map_err(|error| {
         Error::argument(format!(
             "anomaly_classify_each(json_array): not a JSON array ({error}); \
-             pass one such as SELECT json_group_array(text) gives"
+             pass one such as SELECT json_group_array(text) FROM … gives"
         ))
     })?;
     let text = |element| match element {

@@ -32,7 +32,8 @@ impl TableFunction for Detections {
                 label: arguments.take(2).into_text().filter(|label| !label.is_empty()),
                 scorer: arguments.take(3).into_text().filter(|scorer| !scorer.is_empty()),
             };
-            Ok(Ready::new(detections::list(database, &filter)?))
+            let rows = detections::list(database, &filter);
+            Ok(Ready::new(rows.map_err(|error| error.context(Self::NAME))?))
         })())
     }
 }
@@ -66,5 +67,6 @@ pub fn acknowledge(connection: &Connection, database: &Database, arguments: Vec<
     let notes = text().unwrap_or_default();
     let settings = connection.settings();
     let timeout = settings.busy_timeout();
-    Ok(detections::acknowledge(database, &settings.tenant_id, timeout, &id, &notes)?.into())
+    let done = detections::acknowledge(database, &settings.tenant_id, timeout, &id, &notes);
+    Ok(done.map_err(|error| error.context("anomaly_acknowledge"))?.into())
 }
