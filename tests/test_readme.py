@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import shutil
 import subprocess
@@ -34,6 +35,16 @@ def test_the_lines_by_hand(folder):
     )
     assert done.stderr == ""
     assert done.stdout.splitlines()[-1] == "1|1"
+
+
+def test_the_text_that_is_classified():
+    call, shown = re.search(r"(SELECT anomaly_classify\('.*'\));\n-- (\{.*\})", README).groups()
+    connection = connect()
+    one(connection, "SELECT anomaly_config('model', 'bundled')")
+    shown, answered = json.loads(shown), json.loads(one(connection, call))
+    # Processors round differently in the last digits.
+    assert answered.pop("score") == pytest.approx(shown.pop("score"), abs=0.02)
+    assert answered == shown
 
 
 def test_the_ways_to_get_logs_in(folder):

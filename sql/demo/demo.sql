@@ -47,5 +47,5 @@ Where to go next:
   sqlite3 target/demo/demo.db        look around: log_entries, detections
   .load dist/anomaly0                in any sqlite3 shell, then
   SELECT anomaly_config(''model'', ''bundled'');
-  SELECT anomaly_classify(''EXT4-fs error (device sdb1): unable to read superblock'');
+  SELECT anomaly_classify(''smartd: /dev/sdc, 8 currently unreadable sectors'');
   README.md                          your own logs, your own model, every setting';
