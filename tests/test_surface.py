@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 
 import pytest
 from conftest import MODELS, connect, error_of, one, use_model
@@ -169,7 +170,10 @@ def test_without_a_model_the_error_says_how_to_configure_one():
         assert "SELECT anomaly_config('model', 'bundled')" in error_of(connection, sql)
 
 
-def test_reset_drops_the_model_and_the_memo_but_no_setting(db):
+def test_reset_drops_the_model_and_the_memo_but_no_setting(db, tmp_path):
+    # A model of its own: one that another connection holds stays loaded.
+    shutil.copytree(MODELS / "levels", tmp_path / "levels")
+    one(db, "SELECT anomaly_config('model', ?)", str(tmp_path / "levels"))
     one(db, "SELECT anomaly_label('ok')")
     one(db, "SELECT anomaly_reset()")
     status = dict(db.execute("SELECT * FROM anomaly_status"))
