@@ -223,9 +223,11 @@ class TestMemory:
     """Megabytes of a process that does nothing else."""
 
     def test_opening_and_closing_200_connections_leaves_it_flat(self):
-        done = python(MEASURE + "opened().close()\nfor _ in range(20): opened().close()\nbefore = resident()\n"
+        # The allocator settles within some dozens of loads and then moves by a few megabytes either way; one tokenizer
+        # that stays behind a connection would be hundreds.
+        done = python(MEASURE + "for _ in range(80): opened().close()\nbefore = resident()\n"
                       "for _ in range(200): opened().close()\nprint(resident() - before)")  # fmt: skip
-        assert float(done.stdout) < 5, done.stderr
+        assert float(done.stdout) < 10, done.stderr
 
     def test_eight_connections_cost_hardly_more_than_one(self):
         done = python(MEASURE + "first = opened()\none_open = resident()\n"
