@@ -1,22 +1,27 @@
 //! Inference batches: rows of like length together, cut by padded tokens.
 
-/// How many tokens a batch holds, padding included.
+/// How many tokens a batch holds at most, padding included.
 ///
 /// More gains nothing on a CPU (each matrix product is long enough to keep a core busy) and loses the cache.
 const PADDED_TOKENS: usize = 512;
 
+/// How small a batch may get for the sake of giving every thread one.
+const WORTH_A_BATCH: usize = 64;
+
 /// Splits rows of the given lengths into batches of row numbers.
 ///
 /// Sorting by length leaves almost nothing to pad; the longest come first, so that no thread starts on a long batch
-/// when the others are done. Rows that may not share a batch get one each.
-pub(super) fn plan(lengths: &[usize], batchable: bool) -> Vec<Vec<usize>> {
+/// when the others are done. Few rows are spread over the threads. Rows that may not share a batch get one each.
+pub(super) fn plan(lengths: &[usize], batchable: bool, threads: usize) -> Vec<Vec<usize>> {
+    let share = lengths.iter().sum::<usize>().div_ceil(threads.max(1));
+    let budget = share.clamp(WORTH_A_BATCH, PADDED_TOKENS);
     let mut rows: Vec<_> = lengths.iter().copied().enumerate().collect();
     rows.sort_by_key(|&(_, length)| std::cmp::Reverse(length));
     let mut batches: Vec<Vec<usize>> = Vec::new();
     let mut longest = 0;
     for (row, length) in rows {
         match batches.last_mut() {
-            Some(batch) if batchable && (batch.len() + 1) * longest <= PADDED_TOKENS => batch.push(row),
+            Some(batch) if batchable && (batch.len() + 1) * longest <= budget => batch.push(row),
             _ => {
                 longest = length.max(1);
                 batches.push(vec![row]);
@@ -33,7 +38,7 @@ mod tests {
     #[test]
     fn every_row_is_in_one_batch() {
         let lengths: Vec<_> = (0..1000).map(|row| (row * 37) % 200 + 1).collect();
-        let mut rows: Vec<_> = plan(&lengths, true).into_iter().flatten().collect();
+        let mut rows: Vec<_> = plan(&lengths, true, 2).into_iter().flatten().collect();
         rows.sort_unstable();
         assert_eq!(rows, (0..1000).collect::<Vec<_>>());
     }
@@ -41,7 +46,7 @@ mod tests {
     #[test]
     fn a_batch_is_bounded_by_its_padded_tokens() {
         let lengths: Vec<_> = (0..1000).map(|row| (row * 37) % 700 + 1).collect();
-        for batch in plan(&lengths, true) {
+        for batch in plan(&lengths, true, 2) {
             let longest = batch.iter().map(|&row| lengths[row]).max().unwrap_or(0);
             assert!(batch.len() == 1 || batch.len() * longest <= PADDED_TOKENS);
         }
@@ -49,11 +54,18 @@ mod tests {
 
     #[test]
     fn rows_of_like_length_share_a_batch() {
-        assert_eq!(plan(&[10, 300, 11, 300], true), [vec![1], vec![3], vec![2, 0]]);
+        assert_eq!(plan(&[10, 300, 11, 300], true, 1), [vec![1], vec![3], vec![2, 0]]);
+    }
+
+    #[test]
+    fn few_rows_are_spread_over_the_threads() {
+        assert_eq!(plan(&[20; 16], true, 1).len(), 1);
+        assert_eq!(plan(&[20; 16], true, 2).len(), 2);
+        assert_eq!(plan(&[20; 3], true, 16).len(), 1);
     }
 
     #[test]
     fn rows_that_may_not_share_get_a_batch_each() {
-        assert_eq!(plan(&[5, 5, 5], false).len(), 3);
+        assert_eq!(plan(&[5, 5, 5], false, 1).len(), 3);
     }
 }

@@ -73,7 +73,7 @@ impl Classifier {
     /// of the whole.
     pub fn predict(&self, sequences: &[&Tokens], check: Check<'_>) -> Result<Vec<Result<Prediction>>> {
         let lengths: Vec<_> = sequences.iter().map(|tokens| tokens.len()).collect();
-        let batches = batching::plan(&lengths, self.pool.is_batchable());
+        let batches = batching::plan(&lengths, self.pool.is_batchable(), self.pool.threads());
         let outcomes = parallel::map(self.pool.threads(), &batches, check, |batch| {
             let tokens: Vec<_> = batch.iter().filter_map(|&row| sequences.get(row).copied()).collect();
             self.run_batch(&tokens)

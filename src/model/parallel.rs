@@ -6,9 +6,6 @@ use std::thread;
 use super::Check;
 use crate::error::{Error, Kind, Result};
 
-/// Fewer items than this a thread are not worth a thread.
-const WORTH_A_THREAD: usize = 2;
-
 /// `work` on every item, by up to `threads` threads, in the order of the items.
 ///
 /// The caller's thread takes its share and calls `check` before each piece of it, so that an interrupt stops them
@@ -32,7 +29,7 @@ pub(super) fn map<T: Sync, R: Send>(
         }
         Ok(done)
     };
-    let helpers = threads.min(items.len() / WORTH_A_THREAD).saturating_sub(1);
+    let helpers = threads.min(items.len()).saturating_sub(1);
     let mut done = thread::scope(|scope| {
         let spawn =
             || thread::Builder::new().name("sqlite-anomaly".into()).spawn_scoped(scope, || take(&|| Ok(())));
