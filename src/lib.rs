@@ -2,7 +2,7 @@
 //!
 //! # Layout
 //!
-//! [`register`] below is the whole SQL surface at a glance. What stands behind it, from the top down:
+//! `register` below is the whole SQL surface at a glance. What stands behind it, from the top down:
 //!
 //! - [`surface`]: the body of each SQL function;
 //! - [`sqlite`]: SQLite's C API made safe, the only unsafe code;
