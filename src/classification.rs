@@ -2,11 +2,12 @@
 
 use std::collections::HashMap;
 use std::hash::Hash;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex};
 
 use crate::error::Result;
 use crate::memo::Memo;
-use crate::model::{Check, Classifier, Prediction, Tokens, visible};
+use crate::model::{Check, Classifier, Prediction, visible};
+use crate::sync::lock;
 
 /// The answer for one text: what the model says, or why it fails on this text alone.
 pub type Answer = Result<Arc<Prediction>>;
@@ -18,56 +19,52 @@ pub fn classify(
     texts: &[&str],
     check: Check<'_>,
 ) -> Result<Vec<Answer>> {
-    let (distinct, places) = distinct(texts.iter().map(|text| visible(text)));
-    let mut answers: Vec<Option<Answer>> = {
-        let mut memo = lock(memo);
-        distinct.iter().map(|text| memo.text(text).map(Ok)).collect()
-    };
-    let unknown: Vec<_> = (0..distinct.len()).filter(|&index| answers[index].is_none()).collect();
-    let unknown_texts: Vec<_> = unknown.iter().map(|&index| distinct[index]).collect();
-    let (fresh, runs) = run(classifier, memo, &unknown_texts, check)?;
-    let mut memo = lock(memo);
-    for (index, answer) in unknown.into_iter().zip(fresh) {
-        if let Ok(prediction) = &answer {
-            memo.remember_text(distinct[index], prediction);
-        }
-        answers[index] = Some(answer);
-    }
-    memo.count(texts.len() - runs.min(texts.len()), runs);
-    Ok(places.into_iter().filter_map(|place| answers[place].clone()).collect())
+    let mut runs = 0;
+    let visible = texts.iter().map(|text| visible(text));
+    let answers = once_each(memo, visible, Memo::text, Memo::remember_text, |texts| {
+        let encoded = classifier.encode(texts, check)?;
+        let tokens = encoded.iter().filter_map(|tokens| tokens.as_ref().ok());
+        let answers = once_each(memo, tokens, Memo::tokens, Memo::remember_tokens, |sequences| {
+            runs = sequences.len();
+            let predictions = classifier.predict(sequences, check)?;
+            Ok(predictions.into_iter().map(|prediction| prediction.map(Arc::new)).collect())
+        })?;
+        let mut answers = answers.into_iter();
+        let in_order = encoded.iter().filter_map(|tokens| match tokens {
+            Ok(_) => answers.next(),
+            Err(error) => Some(Err(error.clone())),
+        });
+        Ok(in_order.collect())
+    })?;
+    lock(memo).count(texts.len() - runs.min(texts.len()), runs);
+    Ok(answers)
 }
 
-/// The answers for texts that are not in memory, and how many sequences the model ran on for them.
-fn run(
-    classifier: &Classifier,
+/// The answers for `keys`, in their order: those that the memo holds from there, each distinct other one from
+/// `compute`, whose predictions are remembered. The memo is free while `compute` runs.
+fn once_each<K: Copy + Eq + Hash>(
     memo: &Mutex<Memo>,
-    texts: &[&str],
-    check: Check<'_>,
-) -> Result<(Vec<Answer>, usize)> {
-    let encoded = classifier.encode(texts, check)?;
-    let (distinct, places) = distinct(encoded.iter().filter_map(|tokens| tokens.as_ref().ok()));
+    keys: impl Iterator<Item = K>,
+    recall: impl Fn(&mut Memo, K) -> Option<Arc<Prediction>>,
+    remember: impl Fn(&mut Memo, K, &Arc<Prediction>),
+    compute: impl FnOnce(&[K]) -> Result<Vec<Answer>>,
+) -> Result<Vec<Answer>> {
+    let (distinct, places) = distinct(keys);
     let mut answers: Vec<Option<Answer>> = {
         let mut memo = lock(memo);
-        distinct.iter().map(|tokens| memo.tokens(tokens).map(Ok)).collect()
+        distinct.iter().map(|&key| recall(&mut memo, key).map(Ok)).collect()
     };
     let unknown: Vec<_> = (0..distinct.len()).filter(|&index| answers[index].is_none()).collect();
-    let sequences: Vec<&Tokens> = unknown.iter().map(|&index| distinct[index]).collect();
-    let fresh = classifier.predict(&sequences, check)?;
-    let runs = sequences.len();
+    let unknown_keys: Vec<_> = unknown.iter().map(|&index| distinct[index]).collect();
+    let fresh = compute(&unknown_keys)?;
     let mut memo = lock(memo);
     for (index, answer) in unknown.into_iter().zip(fresh) {
-        let answer = answer.map(Arc::new);
         if let Ok(prediction) = &answer {
-            memo.remember_tokens(distinct[index].clone(), prediction);
+            remember(&mut memo, distinct[index], prediction);
         }
         answers[index] = Some(answer);
     }
-    let mut places = places.into_iter();
-    let answers = encoded.iter().filter_map(|tokens| match tokens {
-        Ok(_) => places.next().and_then(|place| answers[place].clone()),
-        Err(error) => Some(Err(error.clone())),
-    });
-    Ok((answers.collect(), runs))
+    Ok(places.into_iter().filter_map(|place| answers[place].clone()).collect())
 }
 
 /// The distinct items in the order of their first occurrence, and for each item which of them it is.
@@ -82,10 +79,6 @@ fn distinct<T: Copy + Eq + Hash>(items: impl Iterator<Item = T>) -> (Vec<T>, Vec
     });
     let places = places.collect();
     (distinct, places)
-}
-
-fn lock(memo: &Mutex<Memo>) -> MutexGuard<'_, Memo> {
-    memo.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 #[cfg(test)]

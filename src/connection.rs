@@ -3,13 +3,14 @@
 //! No lock is held while SQL or the model runs: a trigger that the extension's own SQL fires may call its functions.
 
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex};
 
 use crate::classification::{self, Answer};
 use crate::config::Settings;
 use crate::error::{Error, Result};
 use crate::memo::Memo;
 use crate::model::{Check, Folder, Shared, shared};
+use crate::sync::lock;
 use crate::value::Value;
 
 /// The state behind the functions of one SQLite connection.
@@ -122,8 +123,4 @@ impl Connection {
     pub fn note<T>(&self, outcome: Result<T>) -> Result<T> {
         outcome.inspect_err(|error| self.record(|totals| totals.last_error = Some(error.to_string())))
     }
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

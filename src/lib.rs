@@ -9,7 +9,7 @@
 //! - [`connection`]: what one connection holds; [`scoring`]: the life of a row from pending to detection;
 //! - [`classification`]: texts to predictions; [`memo`]: texts classified before;
 //! - [`model`]: a model's folder, tokenizer, sessions and labels; [`db`]: the SQL the extension itself runs;
-//! - [`config`], [`severity`], [`value`], [`error`]: what all of them speak of.
+//! - [`config`], [`severity`], [`value`], [`error`], [`sync`]: what all of them speak of.
 
 pub mod classification;
 pub mod config;
@@ -22,6 +22,7 @@ pub mod scoring;
 pub mod severity;
 pub mod sqlite;
 pub mod surface;
+pub mod sync;
 pub mod value;
 
 use std::sync::Arc;

@@ -48,9 +48,8 @@ impl Memo {
     }
 
     /// Remembers the prediction for what the model sees.
-    pub fn remember_tokens(&mut self, tokens: Tokens, prediction: &Arc<Prediction>) {
-        let size = tokens.size();
-        self.tokens.put(tokens, size, prediction);
+    pub fn remember_tokens(&mut self, tokens: &Tokens, prediction: &Arc<Prediction>) {
+        self.tokens.put(tokens.clone(), tokens.size(), prediction);
     }
 
     /// Counts texts that were answered from memory, and runs of the model.

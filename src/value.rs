@@ -16,11 +16,6 @@ pub enum Value {
 }
 
 impl Value {
-    /// Whether this is `NULL`.
-    pub fn is_null(&self) -> bool {
-        matches!(self, Self::Null)
-    }
-
     /// The value as text, as SQLite's `CAST(… AS TEXT)` would give it for all but exotic reals; `None` for `NULL`.
     ///
     /// Blobs are read as UTF-8, bytes that are none being replaced.

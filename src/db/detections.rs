@@ -224,7 +224,5 @@ pub fn acknowledge(
 
 /// Counts the detections of all tenants.
 pub fn count(database: &Database) -> Result<usize> {
-    let count: i64 =
-        database.connection.query_row("SELECT count(*) FROM detections", [], |row| row.get(0))?;
-    Ok(usize::try_from(count).unwrap_or(0))
+    database.count("SELECT count(*) FROM detections", [])
 }

@@ -180,8 +180,7 @@ impl Queue {
 /// Counts the pending entries of a tenant.
 pub fn count_pending(database: &Database, tenant_id: &str) -> Result<usize> {
     let sql = format!("SELECT count(*) FROM log_entries WHERE anomaly_scored_at IS NULL AND {TENANT}");
-    let count: i64 = database.connection.query_row(&sql, [tenant_id], |row| row.get(0))?;
-    Ok(usize::try_from(count).unwrap_or(0))
+    database.count(&sql, [tenant_id])
 }
 
 #[cfg(test)]

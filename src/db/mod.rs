@@ -10,10 +10,11 @@ pub mod entries;
 pub mod schema;
 mod transaction;
 
+use rusqlite::types::FromSql;
 use rusqlite::{Connection, Params, Statement};
 
 pub use busy::wait_while_locked;
-pub use transaction::atomically;
+use transaction::atomically;
 
 use crate::error::{Error, Kind, Result};
 
@@ -49,7 +50,7 @@ impl Database {
     /// `sqlite3_is_interrupted` came with SQLite 3.41; in all versions an interrupted connection refuses to step any
     /// statement until the interrupted ones have ended.
     pub fn check_interrupt(&self) -> Result<()> {
-        self.connection.query_row("SELECT 1", [], |_| Ok(())).map_err(Error::from)
+        self.value::<i64>("SELECT 1", []).map(drop)
     }
 
     /// Whether every statement commits for itself: the host has no transaction open.
@@ -59,13 +60,22 @@ impl Database {
 
     /// The version of the host's SQLite.
     pub fn sqlite_version(&self) -> Result<String> {
-        Ok(self.connection.query_row("SELECT sqlite_version()", [], |row| row.get(0))?)
+        self.value("SELECT sqlite_version()", [])
     }
 
     /// Whether a scalar function of this name is registered.
     pub fn has_function(&self, name: &str) -> Result<bool> {
-        let sql = "SELECT EXISTS (SELECT 1 FROM pragma_function_list WHERE name = ?1)";
-        Ok(self.connection.query_row(sql, [name], |row| row.get(0))?)
+        self.value("SELECT EXISTS (SELECT 1 FROM pragma_function_list WHERE name = ?1)", [name])
+    }
+
+    /// The only value of a query.
+    fn value<T: FromSql>(&self, sql: &str, parameters: impl Params) -> Result<T> {
+        Ok(self.connection.query_row(sql, parameters, |row| row.get(0))?)
+    }
+
+    /// The only value of a query that counts rows.
+    fn count(&self, sql: &str, parameters: impl Params) -> Result<usize> {
+        Ok(usize::try_from(self.value::<i64>(sql, parameters)?).unwrap_or(0))
     }
 
     fn execute(&self, sql: &str) -> Result<()> {
@@ -105,6 +115,6 @@ fn remedy(code: i32) -> &'static str {
 }
 
 /// The present time in UTC, as the seed writes it: `2026-06-13T16:32:26.123456+00:00`.
-pub fn now() -> String {
+fn now() -> String {
     chrono::Utc::now().format("%Y-%m-%dT%H:%M:%S%.6f+00:00").to_string()
 }

@@ -120,28 +120,25 @@ fn require_columns(database: &Database, table: &Table) -> Result<()> {
         return Ok(());
     }
     let (what, remedy) = if present.is_empty() {
-        (format!("there is no table {}", table.name), INIT.to_owned())
+        (format!("there is no table {}", table.name), INIT)
     } else {
-        let foreign =
-            missing.iter().any(|column| !table.addable.iter().any(|(addable, _)| addable == column));
-        let elsewhere =
-            "this is a table of something else: rename it, or keep the logs in another database".to_owned();
-        let remedy = if foreign { elsewhere } else { INIT.to_owned() };
+        let is_addable = |column| table.addable.iter().any(|(addable, _)| *addable == column);
+        let remedy = if missing.iter().copied().all(is_addable) { INIT } else { FOREIGN };
         (format!("table {} lacks {}", table.name, missing.join(", ")), remedy)
     };
     Err(Error::new(Kind::Database(rusqlite::ffi::SQLITE_ERROR), format!("{what}; {remedy}")))
 }
 
 const INIT: &str = "SELECT anomaly_init() makes what is missing";
+const FOREIGN: &str = "this is a table of something else: rename it, or keep the logs in another database";
 
 /// Scores are written to a table: a view has no rows of its own to find again.
 fn refuse_view(database: &Database, name: &str) -> Result<()> {
-    let view: bool = database.connection.query_row(
+    let view: bool = database.value(
         "SELECT EXISTS (
              SELECT 1 FROM (SELECT type, name FROM sqlite_temp_master UNION ALL SELECT type, name FROM sqlite_master)
              WHERE type = 'view' AND name = ?1 COLLATE NOCASE)",
         [name],
-        |row| row.get(0),
     )?;
     if !view {
         return Ok(());
@@ -154,21 +151,19 @@ fn refuse_view(database: &Database, name: &str) -> Result<()> {
 
 /// A detection is looked up by its entry; where old duplicates rule out a unique index, a plain one must do.
 fn index_entries_of_detections(database: &Database) -> Result<()> {
-    let covered: bool = database.connection.query_row(
+    let covered: bool = database.value(
         "SELECT EXISTS (
              SELECT 1 FROM pragma_index_list('detections') AS list
              WHERE (SELECT name FROM pragma_index_info(list.name) WHERE seqno = 0) = 'entry_id'
                AND NOT list.partial)",
         [],
-        |row| row.get(0),
     )?;
     if covered {
         return Ok(());
     }
-    let duplicates: bool = database.connection.query_row(
+    let duplicates: bool = database.value(
         "SELECT EXISTS (SELECT 1 FROM detections GROUP BY entry_id, scorer HAVING count(*) > 1)",
         [],
-        |row| row.get(0),
     )?;
     let unique = if duplicates { "" } else { "UNIQUE" };
     database

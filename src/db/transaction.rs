@@ -21,7 +21,7 @@ use crate::error::Result;
 /// `undo` is a statement that writes nothing, prepared while that is still possible: on an interrupted connection
 /// SQLite refuses to prepare or to run `ROLLBACK`, but an interrupted write ends the transaction
 /// (<https://www.sqlite.org/c3ref/interrupt.html>).
-pub fn atomically<T>(
+pub(super) fn atomically<T>(
     database: &Database,
     timeout: Duration,
     undo: Option<&str>,

@@ -84,11 +84,6 @@ impl Folder {
         Self { path: name.into(), graph: name.into(), stamps: Vec::new() }
     }
 
-    /// The folder.
-    pub fn path(&self) -> &Path {
-        &self.path
-    }
-
     /// The file of the ONNX graph.
     pub fn graph(&self) -> &Path {
         &self.graph
@@ -194,7 +189,7 @@ mod tests {
     fn the_bundled_model_lies_beside_the_extension() {
         let dist = folder_with("dist", &["model/config.json", "model/tokenizer.json", "model/model.onnx"]);
         let found = Folder::find("bundled", Some(&dist)).unwrap();
-        assert_eq!(found.path(), fs::canonicalize(&dist).unwrap().join("model"));
+        assert_eq!(found.path, fs::canonicalize(&dist).unwrap().join("model"));
         let error = Folder::find("bundled", Some(Path::new("/nowhere"))).unwrap_err().to_string();
         assert!(error.contains("make dist"), "{error}");
     }

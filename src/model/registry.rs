@@ -2,12 +2,13 @@
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::sync::{Arc, Mutex, Weak};
 
 use once_cell::sync::{Lazy, OnceCell};
 
 use super::{Classifier, Folder, Runtime};
 use crate::error::Result;
+use crate::sync::lock;
 
 /// A model that is loaded when it is first asked for, and dropped with its last user.
 #[derive(Debug)]
@@ -25,7 +26,7 @@ static SHARED: Lazy<Mutex<HashMap<Key, Weak<Shared>>>> = Lazy::new(Mutex::defaul
 
 /// The place of a model in this process. Nothing is loaded yet; ONNX Runtime is looked for in the folder `beside`.
 pub fn shared(folder: Folder, device: &str, threads: usize, beside: Option<&Path>) -> Arc<Shared> {
-    let mut all = SHARED.lock().unwrap_or_else(PoisonError::into_inner);
+    let mut all = lock(&SHARED);
     all.retain(|_, model| model.strong_count() > 0);
     let place = all.entry((folder.clone(), device.to_owned(), threads)).or_default();
     place.upgrade().unwrap_or_else(|| {

@@ -7,7 +7,7 @@ use std::borrow::Cow;
 use std::fs::File;
 use std::io::{BufRead, BufReader};
 use std::path::Path;
-use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::{Condvar, Mutex, PoisonError};
 
 use memchr::memmem::Finder;
 use ort::environment::Environment;
@@ -19,6 +19,7 @@ use ort::value::Tensor;
 use super::tokenizer::Tokens;
 use super::{Folder, Runtime};
 use crate::error::{Error, Kind, Result};
+use crate::sync::lock;
 
 /// The inputs a text classifier may have.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -79,7 +80,7 @@ impl Borrowed<'_> {
 
 impl Drop for Borrowed<'_> {
     fn drop(&mut self) {
-        let mut sessions = self.pool.lock();
+        let mut sessions = lock(&self.pool.sessions);
         match self.session.take() {
             Some(session) => sessions.idle.push(session),
             None => sessions.made -= 1,
@@ -188,7 +189,7 @@ impl Pool {
     ///
     /// Where no further session can be opened (no memory, files replaced meanwhile), those that are there do the work.
     fn borrow(&self) -> Borrowed<'_> {
-        let mut sessions = self.lock();
+        let mut sessions = lock(&self.sessions);
         loop {
             if let Some(session) = sessions.idle.pop() {
                 return Borrowed { pool: self, session: Some(session) };
@@ -202,7 +203,7 @@ impl Pool {
                     return slot;
                 }
                 drop(slot);
-                sessions = self.lock();
+                sessions = lock(&self.sessions);
                 sessions.most = sessions.made;
             } else {
                 sessions = self.returned.wait(sessions).unwrap_or_else(PoisonError::into_inner);
@@ -213,10 +214,6 @@ impl Pool {
     fn open_another(&self) -> Result<Session> {
         self.folder.check_unchanged()?;
         open_session(&self.environment, &self.weights, self.folder.graph())
-    }
-
-    fn lock(&self) -> MutexGuard<'_, Sessions> {
-        self.sessions.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

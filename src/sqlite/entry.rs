@@ -1,7 +1,7 @@
 //! The entry point that SQLite calls when it loads the extension.
 
 use std::ffi::{CString, c_char, c_int};
-use std::sync::{Mutex, PoisonError};
+use std::sync::Mutex;
 
 use rusqlite::ffi::{SQLITE_OK_LOAD_PERMANENTLY, rusqlite_extension_init2};
 use sqlite_loadable::ext::{self, sqlite3, sqlite3_api_routines};
@@ -13,6 +13,7 @@ use super::location;
 use super::table::{self, TableFunction};
 use crate::db::Database;
 use crate::error::{Error, Kind, Result};
+use crate::sync::lock;
 use crate::value::Value;
 
 /// Defines the symbol that SQLite looks up in the library file
@@ -112,7 +113,7 @@ unsafe fn adopt(api: *mut sqlite3_api_routines) -> Result<()> {
             "no SQLite function table: load sqlite-anomaly as an extension",
         ));
     }
-    let mut served = SERVED.lock().unwrap_or_else(PoisonError::into_inner);
+    let mut served = lock(&SERVED);
     match *served {
         Some(address) if address == api.addr() => return Ok(()),
         Some(_) => {

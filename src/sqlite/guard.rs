@@ -7,8 +7,7 @@ use crate::error::{Error, Kind, Result};
 
 /// Runs `body`; a panic inside becomes an error.
 ///
-/// State that a panic may leave half changed sits behind locks in this crate, and those are used even when poisoned:
-/// each holds plain caches and settings that are valid after any interrupted change.
+/// State that a panic may leave half changed sits behind locks that outlive it: see [`crate::sync::lock`].
 pub(super) fn guard<T>(body: impl FnOnce() -> Result<T>) -> Result<T> {
     catch_unwind(AssertUnwindSafe(body)).unwrap_or_else(|payload| {
         let text = format!("a defect in sqlite-anomaly, please report it: {}", reason(payload.as_ref()));

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use serde_json::Value as Json;
 
-use super::{Ready, argument};
+use super::Ready;
 use crate::connection::Connection;
 use crate::db::Database;
 use crate::error::{Error, Kind, Result};
@@ -44,7 +44,8 @@ fn top(
     arguments: Vec<Value>,
     result: impl FnOnce(&Label, f64) -> Value,
 ) -> Result<Value> {
-    let Some(text) = argument(arguments, 0).into_text() else { return Ok(Value::Null) };
+    let text = arguments.into_iter().next().and_then(Value::into_text);
+    let Some(text) = text else { return Ok(Value::Null) };
     let model = connection.model()?;
     let prediction = predict(connection, &model, database, &text)?;
     let (label, score) = model.classifier()?.top(&prediction);

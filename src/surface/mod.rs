@@ -46,8 +46,3 @@ impl Rows for Ready {
         Ok(self.0.next())
     }
 }
-
-/// The argument at `index` of a scalar function; `NULL` where the call has fewer.
-fn argument(arguments: Vec<Value>, index: usize) -> Value {
-    arguments.into_iter().nth(index).unwrap_or(Value::Null)
-}
