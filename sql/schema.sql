@@ -32,3 +32,21 @@ CREATE TABLE IF NOT EXISTS detections (
     scorer          TEXT NOT NULL DEFAULT 'anomaly',
     UNIQUE (entry_id, scorer)
 );
+
+-- One row per call that scores: which model said what the entries say, with which threshold. What a run scored has an
+-- anomaly_scored_at between its started and its finished.
+CREATE TABLE IF NOT EXISTS anomaly_runs (
+    id         TEXT PRIMARY KEY NOT NULL,
+    tenant_id  TEXT NOT NULL DEFAULT '',
+    model      TEXT NOT NULL,               -- as it was named
+    revision   TEXT,                        -- the commit, of a model of the Hugging Face hub
+    sha256     TEXT,                        -- of the graph's file
+    threshold  REAL NOT NULL,
+    started    TEXT NOT NULL,
+    finished   TEXT,                        -- stays NULL where the run was abandoned or killed
+    scored     INTEGER NOT NULL DEFAULT 0,
+    detections INTEGER NOT NULL DEFAULT 0,
+    failed     INTEGER NOT NULL DEFAULT 0,
+    remaining  INTEGER NOT NULL DEFAULT 0,
+    error      TEXT
+);

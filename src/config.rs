@@ -4,8 +4,10 @@
 //! `anomaly_config(key, value)`. [`SETTINGS`] is the list that error texts, the status table and the documentation
 //! follow.
 
+use std::path::{Component, Path};
 use std::time::Duration;
 
+use crate::device::Device;
 use crate::error::{Error, Result};
 use crate::value::Value;
 
@@ -25,9 +27,16 @@ pub const SETTINGS: &[Setting] = &[
     Setting {
         key: "model",
         variable: "TURNSTONE_ANOMALY_MODEL",
-        allowed: "'bundled', the path of a folder with config.json, tokenizer.json and model.onnx, or '' for none",
+        allowed: "'bundled', the path of a folder with config.json, tokenizer.json and model.onnx, a hub id such as \
+                  'org/name@revision', or '' for none",
     },
-    Setting { key: "device", variable: "TURNSTONE_ANOMALY_DEVICE", allowed: "'cpu'" },
+    Setting {
+        key: "onnx_file",
+        variable: "TURNSTONE_ANOMALY_ONNX_FILE",
+        allowed: "the name of a file below the model's folder, such as 'onnx/model_quantized.onnx', or '' for \
+                  model.onnx or onnx/model.onnx",
+    },
+    Setting { key: "device", variable: "TURNSTONE_ANOMALY_DEVICE", allowed: Device::ALLOWED },
     Setting {
         key: "batch",
         variable: "TURNSTONE_ANOMALY_BATCH",
@@ -57,8 +66,10 @@ pub const SETTINGS: &[Setting] = &[
 pub struct Settings {
     /// The model as the user named it; empty when none is configured.
     pub model: String,
+    /// The graph's file in the model's folder; empty for the usual names.
+    pub onnx_file: String,
     /// Where the model runs.
-    pub device: String,
+    pub device: Device,
     /// Rows that are read, scored and committed together.
     pub batch: usize,
     /// The lowest score of an anomalous label that makes a detection.
@@ -77,7 +88,8 @@ impl Default for Settings {
     fn default() -> Self {
         Self {
             model: String::new(),
-            device: "cpu".to_owned(),
+            onnx_file: String::new(),
+            device: Device::CPU,
             batch: 256,
             threshold: 0.75,
             tenant_id: String::new(),
@@ -115,7 +127,8 @@ impl Settings {
         let count = |low, high| whole_number(value, low, high).ok_or_else(unusable);
         match setting.key {
             "model" => self.model = value.to_owned(),
-            "device" if value == "cpu" => self.device = value.to_owned(),
+            "onnx_file" if is_below(value) => self.onnx_file = value.to_owned(),
+            "device" => self.device = Device::parse(value).ok_or_else(unusable)?,
             "batch" => self.batch = count(1, MAX_BATCH)?,
             "threshold" => self.threshold = fraction(value).ok_or_else(unusable)?,
             "tenant_id" => self.tenant_id = value.to_owned(),
@@ -131,7 +144,8 @@ impl Settings {
     pub fn get(&self, key: &str) -> Result<Value> {
         Ok(match find(key)?.key {
             "model" => self.model.as_str().into(),
-            "device" => self.device.as_str().into(),
+            "onnx_file" => self.onnx_file.as_str().into(),
+            "device" => self.device.to_string().into(),
             "batch" => self.batch.into(),
             "threshold" => self.threshold.into(),
             "tenant_id" => self.tenant_id.as_str().into(),
@@ -156,6 +170,11 @@ fn find(key: &str) -> Result<&'static Setting> {
         let known: Vec<_> = SETTINGS.iter().map(|setting| setting.key).collect();
         Error::argument(format!("there is no setting '{}': known are {}", abridged(key), known.join(", ")))
     })
+}
+
+/// Whether a relative name stays below the folder it is joined to.
+fn is_below(name: &str) -> bool {
+    Path::new(name).components().all(|part| matches!(part, Component::Normal(_)))
 }
 
 fn whole_number(value: &str, low: usize, high: usize) -> Option<usize> {
@@ -224,7 +243,7 @@ mod tests {
     #[test]
     fn every_setting_reads_back_what_was_set() {
         let mut settings = Settings::default();
-        let values = ["bundled", "cpu", "7", "0.5", "acme", "3", "250", "0"];
+        let values = ["bundled", "onnx/model.onnx", "cuda:1", "7", "0.5", "acme", "3", "250", "0"];
         for (setting, value) in SETTINGS.iter().zip(values) {
             settings.set(setting.key, value).unwrap();
             assert_eq!(settings.get(setting.key).unwrap().into_text().unwrap(), value);
@@ -240,6 +259,8 @@ mod tests {
             ("threshold", "7"),
             ("threshold", "NaN"),
             ("device", "toaster"),
+            ("onnx_file", "../elsewhere.onnx"),
+            ("onnx_file", "/elsewhere.onnx"),
             ("threads", "-1"),
         ] {
             let error = settings.set(key, value).unwrap_err().to_string();
@@ -253,7 +274,7 @@ mod tests {
         let error = Settings::default().get("modle").unwrap_err().to_string();
         assert_eq!(
             error,
-            "there is no setting 'modle': known are model, device, batch, threshold, tenant_id, threads, \
+            "there is no setting 'modle': known are model, onnx_file, device, batch, threshold, tenant_id, threads, \
              busy_timeout_ms, cache_entries"
         );
     }

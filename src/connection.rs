@@ -7,9 +7,10 @@ use std::sync::{Arc, Mutex};
 
 use crate::classification::{self, Answer};
 use crate::config::Settings;
+use crate::device::Device;
 use crate::error::{Error, Result};
 use crate::memo::Memo;
-use crate::model::{Check, Folder, Shared, shared};
+use crate::model::{Check, Folder, Runtime, Shared, require_device, shared};
 use crate::sync::lock;
 use crate::value::Value;
 
@@ -59,18 +60,42 @@ impl Connection {
         let before = self.settings();
         let mut after = before.clone();
         after.set(key, value)?;
-        if after.model != before.model && !after.model.is_empty() {
-            Folder::find(&after.model, self.beside.as_deref())?;
-        }
-        if (&after.model, &after.device, after.threads) != (&before.model, &before.device, before.threads) {
+        let model = |settings: &Settings| {
+            let Settings { model, onnx_file, device, threads, .. } = settings.clone();
+            (model, onnx_file, device, threads)
+        };
+        if model(&after) != model(&before) {
+            self.check(&before, &after)?;
             *lock(&self.model) = None;
         }
-        if (&after.model, after.cache_entries) != (&before.model, before.cache_entries) {
+        // The number of threads changes no prediction.
+        let remembered = |settings: &Settings| {
+            let (model, onnx_file, device, _) = model(settings);
+            (model, onnx_file, device, settings.cache_entries)
+        };
+        if remembered(&after) != remembered(&before) {
             *lock(&self.memo) = Memo::new(after.cache_entries);
         }
         let changed = after.get(key);
         *lock(&self.settings) = after;
         changed
+    }
+
+    /// Refuses a model that cannot be found and a device that this ONNX Runtime does not have.
+    fn check(&self, before: &Settings, after: &Settings) -> Result<()> {
+        let renamed = (&after.model, &after.onnx_file) != (&before.model, &before.onnx_file);
+        if renamed && !after.model.is_empty() {
+            self.find(after)?;
+        }
+        if after.device != before.device && after.device != Device::CPU {
+            Runtime::get_or_load(self.beside.as_deref())?;
+            require_device(after.device)?;
+        }
+        Ok(())
+    }
+
+    fn find(&self, settings: &Settings) -> Result<Folder> {
+        Folder::find(&settings.model, &settings.onnx_file, self.beside.as_deref())
     }
 
     /// Drops the model and everything remembered; the settings stay.
@@ -92,8 +117,8 @@ impl Connection {
         if let Some(model) = &*model {
             return Ok(Arc::clone(model));
         }
-        let folder = Folder::find(&settings.model, self.beside.as_deref())?;
-        let found = shared(folder, &settings.device, settings.threads, self.beside.as_deref());
+        let folder = self.find(&settings)?;
+        let found = shared(folder, settings.device, settings.threads, self.beside.as_deref());
         Ok(Arc::clone(model.insert(found)))
     }
 

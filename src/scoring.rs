@@ -15,8 +15,9 @@ use crate::config::Settings;
 use crate::connection::Connection;
 use crate::db::detections::{Outcome, Scored, Writer, Written};
 use crate::db::entries::{Entry, Queue};
+use crate::db::runs::Record;
 use crate::db::{Database, schema, wait_while_locked};
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::model::{Classifier, Prediction};
 
 /// What one batch came to.
@@ -41,14 +42,9 @@ pub struct Report {
 impl Report {
     /// Adds a later batch of the same run.
     pub fn add(&mut self, later: Self) {
-        let Written { scored, detections, failed } = later.written;
-        self.written.scored += scored;
-        self.written.detections += detections;
-        self.written.failed += failed;
-        self.elapsed_ms += later.elapsed_ms;
         *self = Self {
-            written: self.written,
-            elapsed_ms: self.elapsed_ms,
+            written: self.written + later.written,
+            elapsed_ms: self.elapsed_ms + later.elapsed_ms,
             error: self.error.take().or(later.error),
             ..later
         };
@@ -69,8 +65,30 @@ pub struct Run {
 #[derive(Debug)]
 enum State {
     Fresh,
-    Running { queue: Queue, writer: Writer, batches: usize },
+    Running(Box<Running>),
     Done,
+}
+
+/// What a run that has begun holds between its batches.
+#[derive(Debug)]
+struct Running {
+    queue: Queue,
+    writer: Writer,
+    /// What is kept of the run, in a database that keeps any.
+    record: Option<Record>,
+    batches: usize,
+    written: Written,
+}
+
+impl Running {
+    /// Records how the run ended, unless its last batch has done so.
+    fn conclude(&self, database: &Database, error: Option<&Error>) {
+        let is_recorded = self.batches > 0 && self.queue.is_read();
+        if let Some(record) = self.record.as_ref().filter(|_| error.is_some() || !is_recorded) {
+            let remaining = self.queue.remaining();
+            record.conclude(database, self.written, remaining, error);
+        }
+    }
 }
 
 impl Run {
@@ -81,25 +99,53 @@ impl Run {
 
     /// Scores and commits the next batch; `None` when nothing is left. The first call always reports.
     pub fn next(&mut self, connection: &Connection, database: &Database) -> Result<Option<Report>> {
-        match std::mem::replace(&mut self.state, State::Done) {
-            State::Done => Ok(None),
+        let (mut running, is_first) = match std::mem::replace(&mut self.state, State::Done) {
+            State::Done => return Ok(None),
             State::Fresh if self.settings.model.is_empty() => {
-                Ok(Some(Report { skipped: true, ..Report::default() }))
+                return Ok(Some(Report { skipped: true, ..Report::default() }));
             }
-            State::Fresh => {
-                // A model that cannot be found is told even when there is nothing to score.
-                connection.model()?;
-                let (queue, writer) = self.begin(database)?;
-                let report = self.batch(connection, database, queue, writer, 0)?;
-                Ok(Some(report.unwrap_or_default()))
+            State::Fresh => (self.begin(connection, database)?, true),
+            State::Running(running) => (running, false),
+        };
+        let outcome = self.batch(connection, database, &mut running);
+        match &outcome {
+            // Nothing can be written any more.
+            Ok(Some(report)) if report.ended_early => {}
+            Ok(Some(_)) => self.state = State::Running(running),
+            Ok(None) => running.conclude(database, None),
+            Err(error) => running.conclude(database, Some(error)),
+        }
+        Ok(outcome?.or_else(|| is_first.then(Report::default)))
+    }
+
+    fn begin(&self, connection: &Connection, database: &Database) -> Result<Box<Running>> {
+        let Settings { tenant_id, model, threshold, .. } = &self.settings;
+        let mut record = Record::begin(database, tenant_id, model, *threshold);
+        match self.open(connection, database, &mut record) {
+            Ok((queue, writer)) => {
+                Ok(Box::new(Running { queue, writer, record, batches: 0, written: Written::default() }))
             }
-            State::Running { queue, writer, batches } => {
-                self.batch(connection, database, queue, writer, batches)
+            Err(error) => {
+                if let Some(record) = record {
+                    record.conclude(database, Written::default(), 0, Some(&error));
+                }
+                Err(error)
             }
         }
     }
 
-    fn begin(&self, database: &Database) -> Result<(Queue, Writer)> {
+    fn open(
+        &self,
+        connection: &Connection,
+        database: &Database,
+        record: &mut Option<Record>,
+    ) -> Result<(Queue, Writer)> {
+        // A model that cannot be found is told even when there is nothing to score.
+        let model = connection.model()?;
+        if let Some(record) = record {
+            record.revision = model.folder().revision().map(str::to_owned);
+            record.sha256 = model.sha256().ok().map(str::to_owned);
+        }
         let Settings { tenant_id, .. } = &self.settings;
         let timeout = self.settings.busy_timeout();
         self.patiently(database, || {
@@ -109,21 +155,19 @@ impl Run {
     }
 
     fn batch(
-        &mut self,
+        &self,
         connection: &Connection,
         database: &Database,
-        mut queue: Queue,
-        writer: Writer,
-        batches: usize,
+        running: &mut Running,
     ) -> Result<Option<Report>> {
         let started = Instant::now();
-        let before = queue.remaining();
-        let entries = self.patiently(database, || queue.next_batch(database, self.settings.batch))?;
+        let before = running.queue.remaining();
+        let entries = self.patiently(database, || running.queue.next_batch(database, self.settings.batch))?;
         if entries.is_empty() {
             return Ok(None);
         }
-        let batch = batches + 1;
-        let (written, error) = match self.score(connection, database, &queue, &writer, &entries) {
+        let batch = running.batches + 1;
+        let (written, error) = match self.score(connection, database, running, &entries) {
             Err(error) if error.is_stale() && database.is_autocommit() => {
                 let error = Some(STALE.to_owned());
                 return Ok(Some(Report {
@@ -136,13 +180,14 @@ impl Run {
             }
             outcome => outcome?,
         };
+        running.batches = batch;
+        running.written = running.written + written;
         connection.record(|totals| {
             totals.scored += written.scored;
             totals.detections += written.detections;
             totals.failed += written.failed;
         });
-        let remaining = queue.remaining();
-        self.state = State::Running { queue, writer, batches: batch };
+        let remaining = running.queue.remaining();
         let elapsed_ms = u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX);
         Ok(Some(Report { batch, written, remaining, elapsed_ms, error, ..Report::default() }))
     }
@@ -152,8 +197,7 @@ impl Run {
         &self,
         connection: &Connection,
         database: &Database,
-        queue: &Queue,
-        writer: &Writer,
+        running: &Running,
         entries: &[Entry],
     ) -> Result<(Written, Option<String>)> {
         let model = connection.model()?;
@@ -171,7 +215,9 @@ impl Run {
             let outcome = answer.and_then(Result::ok).map(|prediction| self.outcome(classifier, &prediction));
             batch.push(Scored { entry, outcome });
         }
-        Ok((writer.write(database, queue, &batch)?, failure))
+        let Running { queue, writer, record, written: before, .. } = running;
+        let record = record.as_ref().map(|record| (record, *before));
+        Ok((writer.write(database, queue, &batch, record)?, failure))
     }
 
     fn outcome<'a>(&self, classifier: &'a Classifier, prediction: &Prediction) -> Outcome<'a> {

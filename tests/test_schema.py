@@ -5,19 +5,9 @@ from __future__ import annotations
 import json
 
 import pytest
-from conftest import connect, error_of, insert, one, totals, use_model
+from conftest import ROOT, connect, error_of, insert, one, totals, use_model
 
-# The tables as the seed's application has them: no scorer, no unique index, columns that are none of our business.
-SEED_TABLES = """
-    CREATE TABLE log_entries (
-        id TEXT PRIMARY KEY, tenant_id TEXT NOT NULL DEFAULT '', source_id TEXT, text TEXT, severity TEXT,
-        timestamp_iso TEXT, ingest_time TEXT, host_facts TEXT,
-        anomaly_score REAL, anomaly_label TEXT, anomaly_scored_at TEXT);
-    CREATE TABLE detections (
-        id TEXT PRIMARY KEY, tenant_id TEXT, entry_id TEXT, source_id TEXT, anomaly_label TEXT, anomaly_score REAL,
-        severity TEXT, text TEXT, timestamp_iso TEXT, detected_at TEXT, acknowledged INTEGER NOT NULL DEFAULT 0,
-        acknowledged_at TEXT, notes TEXT);
-"""
+SEED_TABLES = (ROOT / "tests" / "databases" / "seed.sql").read_text(encoding="utf-8")
 
 
 @pytest.fixture
@@ -37,8 +27,11 @@ def test_init_makes_the_tables_and_a_second_time_nothing(empty):
     assert init(empty) == [
         "created table log_entries",
         "created table detections",
+        "created table anomaly_runs",
         "created index anomaly_pending",
         "created index anomaly_detections_newest",
+        "created index anomaly_runs_newest",
+        "created view anomaly_recent_runs",
     ]
     assert init(empty) == []
 
@@ -76,8 +69,11 @@ def test_a_database_of_the_seed_is_migrated_without_losing_a_row(empty):
     totals(empty)
     before = empty.execute("SELECT * FROM log_entries").fetchall()
     assert init(empty) == [
+        "created table anomaly_runs",
         "created index anomaly_pending",
         "created index anomaly_detections_newest",
+        "created index anomaly_runs_newest",
+        "created view anomaly_recent_runs",
         "created index anomaly_detections_entry",
         "added column detections.scorer",
     ]

@@ -30,7 +30,9 @@ TABLE_FUNCTIONS = [
     "anomaly_scores",
     "anomaly_status",
 ]
-SETTINGS = ["model", "device", "batch", "threshold", "tenant_id", "threads", "busy_timeout_ms", "cache_entries"]
+SETTINGS = [
+    "model", "onnx_file", "device", "batch", "threshold", "tenant_id", "threads", "busy_timeout_ms", "cache_entries",
+]  # fmt: skip
 
 
 def test_the_surface_is_this_list(db):
@@ -202,9 +204,10 @@ def test_the_memo_answers_what_was_asked_before(db):
 def test_status_has_these_keys(db):
     keys = [key for (key,) in db.execute("SELECT key FROM anomaly_status")]
     assert keys == [
-        "version", "sqlite_version", "onnxruntime", "onnxruntime_library", "model", "model_loaded", "model_file",
-        "model_sha256", "labels", "device", "threads", "cache_hits", "cache_misses", "cached_texts", "scored",
-        "failed", "inserted_detections", "pending_entries", "detections", "last_error",
+        "version", "sqlite_version", "onnxruntime", "onnxruntime_library", "providers", "model", "model_loaded",
+        "model_file", "model_revision", "model_sha256", "labels", "device", "provider", "threads", "cache_hits",
+        "cache_misses", "cached_texts", "scored", "failed", "inserted_detections", "pending_entries", "detections",
+        "last_runs", "last_error",
     ]  # fmt: skip
 
 

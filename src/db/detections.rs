@@ -1,5 +1,6 @@
 //! The `detections` table: what a batch writes, what is listed, what is acknowledged.
 
+use std::ops::Add;
 use std::time::Duration;
 
 use rusqlite::{ToSql, params, params_from_iter};
@@ -7,6 +8,7 @@ use uuid::Uuid;
 
 use super::cell::Cell;
 use super::entries::{Entry, Queue};
+use super::runs::Record;
 use super::{Database, atomically, now, schema, wait_while_locked};
 use crate::error::Result;
 use crate::value::Value;
@@ -63,6 +65,18 @@ pub struct Written {
     pub failed: usize,
 }
 
+impl Add for Written {
+    type Output = Self;
+
+    fn add(self, other: Self) -> Self {
+        Self {
+            scored: self.scored + other.scored,
+            detections: self.detections + other.detections,
+            failed: self.failed + other.failed,
+        }
+    }
+}
+
 /// Writes batches to the tables of one database.
 #[derive(Debug)]
 pub struct Writer {
@@ -82,13 +96,24 @@ impl Writer {
     ///
     /// Detections come first. Where no savepoint protects the batch, a retry then finds entries still pending whose
     /// detections exist, which it skips, and never a scored entry whose detection was lost.
-    pub fn write(&self, database: &Database, queue: &Queue, batch: &[Scored<'_>]) -> Result<Written> {
+    /// With it goes the record of its run, if one is kept, which had written so much before.
+    pub fn write(
+        &self,
+        database: &Database,
+        queue: &Queue,
+        batch: &[Scored<'_>],
+        record: Option<(&Record, Written)>,
+    ) -> Result<Written> {
         let undo = "UPDATE log_entries SET anomaly_scored_at = NULL WHERE 0";
         atomically(database, self.timeout, Some(undo), |database| {
             let scored_at = now();
             let detections = self.insert_detections(database, queue, &scored_at, batch)?;
             let (scored, failed) = update_entries(database, queue, &scored_at, batch)?;
-            Ok(Written { scored, detections, failed })
+            let written = Written { scored, detections, failed };
+            if let Some((record, before)) = record {
+                record.write(database, before + written, queue.remaining(), queue.is_read(), None)?;
+            }
+            Ok(written)
         })
     }
 

@@ -114,7 +114,12 @@ impl Queue {
 
     /// How many entries were pending when the queue was opened and have not been read yet, by anyone.
     pub fn remaining(&self) -> usize {
-        if self.exhausted && self.ahead.is_empty() { 0 } else { self.remaining }
+        if self.is_read() { 0 } else { self.remaining }
+    }
+
+    /// Whether it is known that nothing more is pending.
+    pub fn is_read(&self) -> bool {
+        self.exhausted && self.ahead.is_empty()
     }
 
     /// The next entries that are still pending, at most `limit`; none after the last.

@@ -7,6 +7,7 @@ mod busy;
 mod cell;
 pub mod detections;
 pub mod entries;
+pub mod runs;
 pub mod schema;
 mod transaction;
 

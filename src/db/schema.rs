@@ -1,8 +1,8 @@
-//! The tables `log_entries` and `detections`: made, brought up to date, and checked.
+//! The tables `log_entries`, `detections` and `anomaly_runs`: made, brought up to date, and checked.
 
 use std::time::Duration;
 
-use super::{Database, atomically};
+use super::{Database, atomically, runs};
 use crate::error::{Error, Kind, Result};
 
 const TABLES: &str = include_str!("../../sql/schema.sql");
@@ -71,16 +71,18 @@ const DETECTIONS: Table = Table {
     ],
 };
 
+const RUNS: Table = Table { name: "anomaly_runs", needed: runs::COLUMNS, addable: &[] };
+
 /// Creates what is missing and says what it created; a second call finds nothing to do.
 pub fn init(database: &Database, timeout: Duration) -> Result<Vec<String>> {
     atomically(database, timeout, None, |database| {
-        for table in [&LOG_ENTRIES, &DETECTIONS] {
+        for table in [&LOG_ENTRIES, &DETECTIONS, &RUNS] {
             refuse_view(database, table.name)?;
         }
         let before = objects(database)?;
         database.execute(TABLES)?;
         let mut changes = Vec::new();
-        for table in [&LOG_ENTRIES, &DETECTIONS] {
+        for table in [&LOG_ENTRIES, &DETECTIONS, &RUNS] {
             let present = columns(database, table.name)?;
             for (column, declaration) in table.addable.iter().filter(|(column, _)| !has(&present, column)) {
                 database.execute(&format!("ALTER TABLE {} ADD COLUMN {column} {declaration}", table.name))?;
@@ -110,6 +112,12 @@ pub fn require_detections(database: &Database) -> Result<()> {
 /// Whether detections of several scorers are told apart here; the seed's first tables did not.
 pub fn has_scorer(database: &Database) -> Result<bool> {
     Ok(has(&columns(database, DETECTIONS.name)?, "scorer"))
+}
+
+/// Whether runs are recorded here.
+pub fn has_runs(database: &Database) -> Result<bool> {
+    let present = columns(database, RUNS.name)?;
+    Ok(RUNS.needed.iter().all(|column| has(&present, column)))
 }
 
 fn require_columns(database: &Database, table: &Table) -> Result<()> {
@@ -184,7 +192,7 @@ pub(super) fn has(columns: &[String], column: &str) -> bool {
 fn objects(database: &Database) -> Result<Vec<String>> {
     let mut statement = database.connection.prepare(
         "SELECT type || ' ' || name FROM sqlite_master
-         WHERE tbl_name IN ('log_entries', 'detections') AND name NOT LIKE 'sqlite\\_%' ESCAPE '\\'
+         WHERE tbl_name IN ('log_entries', 'detections', 'anomaly_runs', 'anomaly_recent_runs') AND name NOT LIKE 'sqlite\\_%' ESCAPE '\\'
          ORDER BY rowid",
     )?;
     let names = statement.query_map([], |row| row.get(0))?;

@@ -1,20 +1,15 @@
 //! Inference batches: rows of like length together, cut by padded tokens.
 
-/// How many tokens a batch holds at most, padding included.
-///
-/// More gains nothing on a CPU (each matrix product is long enough to keep a core busy) and loses the cache.
-const PADDED_TOKENS: usize = 512;
-
 /// How small a batch may get for the sake of giving every thread one.
 const WORTH_A_BATCH: usize = 64;
 
-/// Splits rows of the given lengths into batches of row numbers.
+/// Splits rows of the given lengths into batches of row numbers, of at most `most` tokens, padding included.
 ///
 /// Sorting by length leaves almost nothing to pad; the longest come first, so that no thread starts on a long batch
 /// when the others are done. Few rows are spread over the threads. Rows that may not share a batch get one each.
-pub(super) fn plan(lengths: &[usize], batchable: bool, threads: usize) -> Vec<Vec<usize>> {
+pub(super) fn plan(lengths: &[usize], batchable: bool, most: usize, threads: usize) -> Vec<Vec<usize>> {
     let share = lengths.iter().sum::<usize>().div_ceil(threads.max(1));
-    let budget = share.clamp(WORTH_A_BATCH, PADDED_TOKENS);
+    let budget = share.clamp(WORTH_A_BATCH, most);
     let mut rows: Vec<_> = lengths.iter().copied().enumerate().collect();
     rows.sort_by_key(|&(_, length)| std::cmp::Reverse(length));
     let mut batches: Vec<Vec<usize>> = Vec::new();
@@ -35,10 +30,12 @@ pub(super) fn plan(lengths: &[usize], batchable: bool, threads: usize) -> Vec<Ve
 mod tests {
     use super::*;
 
+    const MOST: usize = 512;
+
     #[test]
     fn every_row_is_in_one_batch() {
         let lengths: Vec<_> = (0..1000).map(|row| (row * 37) % 200 + 1).collect();
-        let mut rows: Vec<_> = plan(&lengths, true, 2).into_iter().flatten().collect();
+        let mut rows: Vec<_> = plan(&lengths, true, MOST, 2).into_iter().flatten().collect();
         rows.sort_unstable();
         assert_eq!(rows, (0..1000).collect::<Vec<_>>());
     }
@@ -46,26 +43,26 @@ mod tests {
     #[test]
     fn a_batch_is_bounded_by_its_padded_tokens() {
         let lengths: Vec<_> = (0..1000).map(|row| (row * 37) % 700 + 1).collect();
-        for batch in plan(&lengths, true, 2) {
+        for batch in plan(&lengths, true, MOST, 2) {
             let longest = batch.iter().map(|&row| lengths[row]).max().unwrap_or(0);
-            assert!(batch.len() == 1 || batch.len() * longest <= PADDED_TOKENS);
+            assert!(batch.len() == 1 || batch.len() * longest <= MOST);
         }
     }
 
     #[test]
     fn rows_of_like_length_share_a_batch() {
-        assert_eq!(plan(&[10, 300, 11, 300], true, 1), [vec![1], vec![3], vec![2, 0]]);
+        assert_eq!(plan(&[10, 300, 11, 300], true, MOST, 1), [vec![1], vec![3], vec![2, 0]]);
     }
 
     #[test]
     fn few_rows_are_spread_over_the_threads() {
-        assert_eq!(plan(&[20; 16], true, 1).len(), 1);
-        assert_eq!(plan(&[20; 16], true, 2).len(), 2);
-        assert_eq!(plan(&[20; 3], true, 16).len(), 1);
+        assert_eq!(plan(&[20; 16], true, MOST, 1).len(), 1);
+        assert_eq!(plan(&[20; 16], true, MOST, 2).len(), 2);
+        assert_eq!(plan(&[20; 3], true, MOST, 16).len(), 1);
     }
 
     #[test]
     fn rows_that_may_not_share_get_a_batch_each() {
-        assert_eq!(plan(&[5, 5, 5], false, 1).len(), 3);
+        assert_eq!(plan(&[5, 5, 5], false, MOST, 1).len(), 3);
     }
 }

@@ -8,6 +8,7 @@ use std::time::SystemTime;
 use serde_json::Value as Json;
 use sha2::{Digest, Sha256};
 
+use super::hub::{self, HubId, Snapshot};
 use super::labels::Head;
 use crate::error::{Error, Result};
 
@@ -22,6 +23,7 @@ const GRAPHS: &[&str] = &["model.onnx", "onnx/model.onnx"];
 pub struct Folder {
     path: PathBuf,
     graph: PathBuf,
+    revision: Option<String>,
     stamps: Vec<Stamp>,
 }
 
@@ -29,43 +31,11 @@ pub struct Folder {
 type Stamp = (u64, Option<SystemTime>);
 
 impl Folder {
-    /// Finds the model that `name` stands for: `bundled`, which lies in `model/` under `beside`, or a folder.
-    pub fn find(name: &str, beside: Option<&Path>) -> Result<Self> {
-        let path = if name == BUNDLED { bundled(beside)? } else { PathBuf::from(name) };
-        // Whole, so that a message shows which folder a relative name meant.
-        let path = std::path::absolute(&path).unwrap_or(path);
-        let named = |problem: String| Error::model(format!("model '{name}': {problem}"));
-        if !path.is_dir() {
-            return Err(named(format!(
-                "there is no folder {}; give 'bundled' or the path of a folder with config.json, tokenizer.json \
-                 and model.onnx",
-                path.display()
-            )));
-        }
-        for (file, remedy) in [
-            ("config.json", "copy the one of the Hugging Face model here"),
-            ("tokenizer.json", "save it with AutoTokenizer.from_pretrained(MODEL).save_pretrained(FOLDER)"),
-        ] {
-            if !path.join(file).is_file() {
-                return Err(named(format!("{} has no {file}; {remedy}", path.display())));
-            }
-        }
-        let graph =
-            GRAPHS.iter().map(|graph| path.join(graph)).find(|graph| graph.is_file()).ok_or_else(|| {
-                named(format!(
-                    "{folder} has no {graphs}; export the model into it: optimum-cli export onnx \
-                 --task text-classification --model MODEL {folder}",
-                    folder = path.display(),
-                    graphs = GRAPHS.join(" or "),
-                ))
-            })?;
-        // The same folder under any name, and from any working directory, is the same model.
-        let whole = |path: &Path| {
-            fs::canonicalize(path).map_err(|error| named(format!("{}: {error}", path.display())))
-        };
-        let (path, graph) = (whole(&path)?, whole(&graph)?);
-        let stamps = stamps(&path, &graph).map_err(|error| named(format!("{}: {error}", path.display())))?;
-        Ok(Self { path, graph, stamps })
+    /// Finds the model that `name` stands for: `bundled`, which lies in `model/` under `beside`; a folder; or a name
+    /// on the Hugging Face hub, in the local cache. `onnx_file` names the graph in it, where it is not called as usual.
+    pub fn find(name: &str, onnx_file: &str, beside: Option<&Path>) -> Result<Self> {
+        let found = Place::find(name, beside).and_then(|place| place.files(onnx_file));
+        found.map_err(|error| error.context(format_args!("model '{name}'")))
     }
 
     /// Fails when the files are no longer those that were found.
@@ -81,12 +51,17 @@ impl Folder {
 
     #[cfg(test)]
     pub(super) fn fake(name: &str) -> Self {
-        Self { path: name.into(), graph: name.into(), stamps: Vec::new() }
+        Self { path: name.into(), graph: name.into(), revision: None, stamps: Vec::new() }
     }
 
     /// The file of the ONNX graph.
     pub fn graph(&self) -> &Path {
         &self.graph
+    }
+
+    /// The commit of a model of the Hugging Face hub.
+    pub fn revision(&self) -> Option<&str> {
+        self.revision.as_deref()
     }
 
     /// The file of the model's configuration.
@@ -127,6 +102,119 @@ impl Folder {
     }
 }
 
+/// Where a name leads, before it is known what is there.
+struct Place<'a> {
+    path: PathBuf,
+    hub: Option<(HubId<'a>, String)>,
+}
+
+impl<'a> Place<'a> {
+    fn find(name: &'a str, beside: Option<&Path>) -> Result<Self> {
+        let path = if name == BUNDLED { bundled(beside)? } else { PathBuf::from(name) };
+        // Whole, so that a message shows which folder a relative name meant.
+        let path = std::path::absolute(&path).unwrap_or(path);
+        if path.is_dir() {
+            return Ok(Self { path, hub: None });
+        }
+        let Some(id) = HubId::parse(name) else {
+            return Err(Error::model(format!(
+                "there is no folder {}; give 'bundled', the path of a folder with config.json, tokenizer.json and \
+                 model.onnx, or a hub id such as 'org/name@revision'",
+                path.display()
+            )));
+        };
+        let cache = hub::cache();
+        match cache.as_deref().and_then(|cache| id.find(cache)) {
+            Some(Snapshot { folder, commit }) => Ok(Self { path: folder, hub: Some((id, commit)) }),
+            None => Err(Error::model(format!(
+                "there is no folder {path}, and {cache} has no {id}. To fetch it: {download}; to export it into a \
+                 folder, if it holds no ONNX file: {export}. The one that ships with the extension is called 'bundled'",
+                path = path.display(),
+                cache = cache.as_deref().map_or_else(
+                    || "no Hugging Face cache (no home folder is known)".to_owned(),
+                    |cache| format!("the Hugging Face cache {}", cache.display())
+                ),
+                download = id.download_command(),
+                export = id.export_command(),
+            ))),
+        }
+    }
+
+    /// Finds the files that a model needs, or says what would make them.
+    fn files(self, onnx_file: &str) -> Result<Folder> {
+        if !self.path.join("config.json").is_file() {
+            let remedy = match &self.hub {
+                Some((id, _)) => format!("fetch it: {}", id.download_command()),
+                None => "copy the one of the Hugging Face model here".to_owned(),
+            };
+            return Err(self.lacks("config.json", &remedy));
+        }
+        if !self.path.join("tokenizer.json").is_file() {
+            let remedy = match &self.hub {
+                Some((id, _)) => {
+                    format!("make it in a folder, which can then be named: {}", id.export_command())
+                }
+                None => {
+                    "save it with AutoTokenizer.from_pretrained(MODEL).save_pretrained(FOLDER)".to_owned()
+                }
+            };
+            return Err(self.lacks("tokenizer.json", &remedy));
+        }
+        let graph = self.graph(onnx_file)?;
+        // The same folder under any name, and from any working directory, is the same model.
+        let unreadable = |error| Error::model(format!("{}: {error}", self.path.display()));
+        let path = fs::canonicalize(&self.path).map_err(unreadable)?;
+        let graph = path.join(graph);
+        let stamps = stamps(&path, &graph).map_err(unreadable)?;
+        Ok(Folder { path, graph, revision: self.hub.map(|(_, commit)| commit), stamps })
+    }
+
+    /// The name of the graph's file in the folder.
+    fn graph(&self, onnx_file: &str) -> Result<String> {
+        let names = if onnx_file.is_empty() { GRAPHS } else { &[onnx_file][..] };
+        if let Some(name) = names.iter().find(|name| self.path.join(name).is_file()) {
+            return Ok((*name).to_owned());
+        }
+        let others = self.onnx_files();
+        let remedy = match others.first() {
+            Some(other) => format!(
+                "it has {}: SELECT anomaly_config('onnx_file', '{other}') takes that one",
+                others.join(", ")
+            ),
+            None => format!("export the model: {}", self.export_command()),
+        };
+        Err(self.lacks(&names.join(" or "), &remedy))
+    }
+
+    /// The names of the ONNX files there are.
+    fn onnx_files(&self) -> Vec<String> {
+        let is_onnx = |name: &String| name.ends_with(".onnx");
+        let names = |folder: &str| {
+            let entries = fs::read_dir(self.path.join(folder)).into_iter().flatten().flatten();
+            let names = entries.map(|entry| entry.file_name().to_string_lossy().into_owned()).filter(is_onnx);
+            names.map(|name| format!("{folder}{name}")).collect::<Vec<_>>()
+        };
+        let mut names = [names(""), names("onnx/")].concat();
+        names.sort();
+        names
+    }
+
+    fn export_command(&self) -> String {
+        const WEIGHTS: &[&str] = &["model.safetensors", "model.safetensors.index.json", "pytorch_model.bin"];
+        let folder = self.path.display();
+        if let Some((id, _)) = &self.hub {
+            return id.export_command();
+        }
+        let has_weights = WEIGHTS.iter().any(|file| self.path.join(file).is_file());
+        let model = if has_weights { folder.to_string() } else { "MODEL".to_owned() };
+        format!("optimum-cli export onnx --task text-classification --model {model} {folder}")
+    }
+
+    fn lacks(&self, what: &str, remedy: &str) -> Error {
+        Error::model(format!("{} has no {what}; {remedy}", self.path.display()))
+    }
+}
+
 fn stamps(folder: &Path, graph: &Path) -> io::Result<Vec<Stamp>> {
     let files = [graph.to_owned(), folder.join("config.json"), folder.join("tokenizer.json")];
     files.iter().map(|file| fs::metadata(file).map(|data| (data.len(), data.modified().ok()))).collect()
@@ -140,8 +228,7 @@ fn bundled(beside: Option<&Path>) -> Result<PathBuf> {
             |folder| format!("there is no folder {}", folder.join("model").display()),
         );
         Error::model(format!(
-            "model 'bundled': {place}; keep model/ beside the extension as `make dist` puts it, or give the path of \
-             a model's folder"
+            "{place}; keep model/ beside the extension as `make dist` puts it, or give the path of a model's folder"
         ))
     })
 }
@@ -165,10 +252,10 @@ mod tests {
     #[test]
     fn the_graph_lies_in_the_folder_or_under_onnx() {
         let direct = folder_with("direct", &["config.json", "tokenizer.json", "model.onnx"]);
-        let found = Folder::find(direct.to_str().unwrap(), None).unwrap();
+        let found = Folder::find(direct.to_str().unwrap(), "", None).unwrap();
         assert_eq!(found.graph(), fs::canonicalize(&direct).unwrap().join("model.onnx"));
         let nested = folder_with("nested", &["config.json", "tokenizer.json", "onnx/model.onnx"]);
-        let found = Folder::find(nested.to_str().unwrap(), None).unwrap();
+        let found = Folder::find(nested.to_str().unwrap(), "", None).unwrap();
         assert_eq!(found.graph(), fs::canonicalize(&nested).unwrap().join("onnx/model.onnx"));
     }
 
@@ -180,7 +267,7 @@ mod tests {
             (&["config.json", "tokenizer.json"][..], "model.onnx", "optimum-cli export onnx"),
         ] {
             let path = folder_with(missing, files);
-            let error = Folder::find(path.to_str().unwrap(), None).unwrap_err().to_string();
+            let error = Folder::find(path.to_str().unwrap(), "", None).unwrap_err().to_string();
             assert!(error.contains(missing) && error.contains(remedy), "{error}");
         }
     }
@@ -188,9 +275,9 @@ mod tests {
     #[test]
     fn the_bundled_model_lies_beside_the_extension() {
         let dist = folder_with("dist", &["model/config.json", "model/tokenizer.json", "model/model.onnx"]);
-        let found = Folder::find("bundled", Some(&dist)).unwrap();
+        let found = Folder::find("bundled", "", Some(&dist)).unwrap();
         assert_eq!(found.path, fs::canonicalize(&dist).unwrap().join("model"));
-        let error = Folder::find("bundled", Some(Path::new("/nowhere"))).unwrap_err().to_string();
+        let error = Folder::find("bundled", "", Some(Path::new("/nowhere"))).unwrap_err().to_string();
         assert!(error.contains("make dist"), "{error}");
     }
 }

@@ -5,8 +5,11 @@
 
 mod batching;
 mod folder;
+mod graph;
+mod hub;
 mod labels;
 mod parallel;
+mod provider;
 mod registry;
 mod runtime;
 mod session;
@@ -14,10 +17,12 @@ mod tokenizer;
 
 pub use folder::Folder;
 pub use labels::Prediction;
+pub use provider::{available as available_providers, require as require_device};
 pub use registry::{Shared, shared};
 pub use runtime::Runtime;
 pub use tokenizer::{Tokens, visible};
 
+use crate::device::Device;
 use crate::error::{Error, Kind, Result};
 use crate::severity::Label;
 use labels::Head;
@@ -39,12 +44,12 @@ pub struct Classifier {
 pub type Check<'a> = &'a dyn Fn() -> Result<()>;
 
 impl Classifier {
-    /// Loads the model of `folder` for `threads` threads.
-    pub fn load(folder: &Folder, runtime: &Runtime, threads: usize) -> Result<Self> {
+    /// Loads the model of `folder` for a device and `threads` threads.
+    pub fn load(folder: &Folder, runtime: &Runtime, device: Device, threads: usize) -> Result<Self> {
         let config = folder.read_config()?;
         let head = Head::from_config(&config).map_err(|error| error.context(folder.config().display()))?;
         let tokenizer = Tokenizer::load(folder, &config)?;
-        let pool = Pool::open(runtime, folder, threads)?;
+        let pool = Pool::open(runtime, folder, device, threads)?;
         Ok(Self { head, tokenizer, pool })
     }
 
@@ -73,7 +78,12 @@ impl Classifier {
     /// of the whole.
     pub fn predict(&self, sequences: &[&Tokens], check: Check<'_>) -> Result<Vec<Result<Prediction>>> {
         let lengths: Vec<_> = sequences.iter().map(|tokens| tokens.len()).collect();
-        let batches = batching::plan(&lengths, self.pool.is_batchable(), self.pool.threads());
+        let batches = batching::plan(
+            &lengths,
+            self.pool.is_batchable(),
+            self.pool.padded_tokens(),
+            self.pool.threads(),
+        );
         let outcomes = parallel::map(self.pool.threads(), &batches, check, |batch| {
             let tokens: Vec<_> = batch.iter().filter_map(|&row| sequences.get(row).copied()).collect();
             self.run_batch(&tokens)

@@ -6,7 +6,8 @@ use std::sync::{Arc, Mutex, Weak};
 
 use once_cell::sync::{Lazy, OnceCell};
 
-use super::{Classifier, Folder, Runtime};
+use super::{Classifier, Folder, Runtime, provider};
+use crate::device::Device;
 use crate::error::Result;
 use crate::sync::lock;
 
@@ -14,24 +15,26 @@ use crate::sync::lock;
 #[derive(Debug)]
 pub struct Shared {
     folder: Folder,
+    device: Device,
     threads: usize,
     beside: Option<PathBuf>,
     classifier: OnceCell<Classifier>,
     sha256: OnceCell<String>,
 }
 
-type Key = (Folder, String, usize);
+type Key = (Folder, Device, usize);
 
 static SHARED: Lazy<Mutex<HashMap<Key, Weak<Shared>>>> = Lazy::new(Mutex::default);
 
 /// The place of a model in this process. Nothing is loaded yet; ONNX Runtime is looked for in the folder `beside`.
-pub fn shared(folder: Folder, device: &str, threads: usize, beside: Option<&Path>) -> Arc<Shared> {
+pub fn shared(folder: Folder, device: Device, threads: usize, beside: Option<&Path>) -> Arc<Shared> {
     let mut all = lock(&SHARED);
     all.retain(|_, model| model.strong_count() > 0);
-    let place = all.entry((folder.clone(), device.to_owned(), threads)).or_default();
+    let place = all.entry((folder.clone(), device, threads)).or_default();
     place.upgrade().unwrap_or_else(|| {
         let model = Arc::new(Shared {
             folder,
+            device,
             threads,
             beside: beside.map(Path::to_owned),
             classifier: OnceCell::new(),
@@ -47,13 +50,18 @@ impl Shared {
     pub fn classifier(&self) -> Result<&Classifier> {
         self.classifier.get_or_try_init(|| {
             let runtime = Runtime::get_or_load(self.beside.as_deref())?;
-            Classifier::load(&self.folder, runtime, self.threads)
+            Classifier::load(&self.folder, runtime, self.device, self.threads)
         })
     }
 
     /// Whether the model is loaded.
     pub fn is_loaded(&self) -> bool {
         self.classifier.get().is_some()
+    }
+
+    /// The name of the execution provider that runs the model.
+    pub fn provider(&self) -> &'static str {
+        provider::name(self.device)
     }
 
     /// The model's files.
@@ -74,7 +82,7 @@ mod tests {
     #[test]
     fn equal_wishes_share_a_model_and_it_goes_with_its_last_user() {
         let folder = Folder::fake("shared");
-        let wish = |threads| shared(folder.clone(), "cpu", threads, None);
+        let wish = |threads| shared(folder.clone(), Device::CPU, threads, None);
         let first = wish(2);
         assert!(Arc::ptr_eq(&first, &wish(2)));
         assert!(!Arc::ptr_eq(&first, &wish(1)));

@@ -28,8 +28,8 @@ pub struct Runtime {
 static RUNTIME: OnceCell<Runtime> = OnceCell::new();
 
 impl Runtime {
-    /// Starts ONNX Runtime with the first usable library: the one in the folder `beside`, the one that
-    /// `ORT_DYLIB_PATH` names, or the one that the system's loader finds.
+    /// Starts ONNX Runtime with the first usable library: the one that `ORT_DYLIB_PATH` names, the one in the folder
+    /// `beside`, or the one that the system's loader finds.
     pub fn get_or_load(beside: Option<&Path>) -> Result<&'static Self> {
         RUNTIME.get_or_try_init(|| {
             let (builder, library) = load_library(beside)?;
@@ -120,7 +120,7 @@ fn check_complete(_: &Path) -> std::result::Result<(), String> {
 fn candidates(beside: Option<&Path>) -> Vec<PathBuf> {
     let ours = beside.map(|folder| folder.join(file_name())).filter(|path| path.exists());
     let named = env::var_os(VARIABLE).filter(|value| !value.is_empty()).map(PathBuf::from);
-    ours.into_iter().chain(named).chain([PathBuf::from(file_name())]).collect()
+    named.into_iter().chain(ours).chain([PathBuf::from(file_name())]).collect()
 }
 
 /// `libonnxruntime.so`, `libonnxruntime.dylib` or `onnxruntime.dll`.

@@ -1,23 +1,22 @@
-//! ONNX sessions: one single-threaded session per thread that runs the model.
+//! ONNX sessions: on the processor one single-threaded session per thread that runs the model, on any other device one.
 //!
 //! Measured on two cores, two single-threaded sessions answer more rows a second than one session with two threads:
 //! the matrices of a small model are too small to split.
 
 use std::borrow::Cow;
-use std::fs::File;
-use std::io::{BufRead, BufReader};
 use std::path::Path;
-use std::sync::{Condvar, Mutex, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, PoisonError};
 
-use memchr::memmem::Finder;
 use ort::environment::Environment;
 use ort::logging::LogLevel;
 use ort::session::builder::{GraphOptimizationLevel, PrepackedWeights, SessionBuilder};
 use ort::session::{Session, SessionInputValue, SessionOutputs};
 use ort::value::Tensor;
 
+use super::graph::Graph;
 use super::tokenizer::Tokens;
-use super::{Folder, Runtime};
+use super::{Folder, Runtime, provider};
+use crate::device::Device;
 use crate::error::{Error, Kind, Result};
 use crate::sync::lock;
 
@@ -40,20 +39,27 @@ impl Input {
     }
 }
 
-/// The sessions on one graph. They are made as they are needed, at most one per thread.
+/// The sessions on one graph. They are made as they are needed.
 #[derive(Debug)]
 pub(super) struct Pool {
     // The sessions go first: they use the packed weights to their end.
     sessions: Mutex<Sessions>,
     returned: Condvar,
-    weights: PrepackedWeights,
-    environment: Environment,
-    folder: Folder,
+    source: Source,
     inputs: Vec<(String, Input)>,
     /// The name of the output that holds the logits.
     output: String,
+}
+
+/// What every session is made from.
+#[derive(Debug)]
+struct Source {
+    weights: PrepackedWeights,
+    environment: Environment,
+    folder: Folder,
+    graph: Graph,
+    device: Device,
     threads: usize,
-    batchable: bool,
 }
 
 #[derive(Debug)]
@@ -90,36 +96,43 @@ impl Drop for Borrowed<'_> {
 }
 
 impl Pool {
-    pub(super) fn open(runtime: &Runtime, folder: &Folder, threads: usize) -> Result<Self> {
-        let graph = folder.graph();
-        let unreadable =
-            |error: std::io::Error| Error::model(format!("{} cannot be read: {error}", graph.display()));
-        let batchable = !is_dynamically_quantised(graph).map_err(unreadable)?;
-        let environment = runtime.environment().clone();
-        let weights = PrepackedWeights::new();
-        let first = open_session(&environment, &weights, graph)?;
+    pub(super) fn open(runtime: &Runtime, folder: &Folder, device: Device, threads: usize) -> Result<Self> {
+        provider::require(device)?;
+        let source = Source {
+            weights: PrepackedWeights::new(),
+            environment: runtime.environment().clone(),
+            folder: folder.clone(),
+            graph: Graph::open(folder.graph())?,
+            device,
+            threads,
+        };
+        let first = source.open_session()?;
         let (inputs, output) = inputs(&first)
             .and_then(|inputs| Ok((inputs, output(&first)?)))
-            .map_err(|error| error.context(graph.display()))?;
+            .map_err(|error| error.context(folder.graph().display()))?;
+        let most = if source.is_on_processor() { threads } else { 1 };
         Ok(Self {
-            sessions: Mutex::new(Sessions { idle: vec![first], made: 1, most: threads }),
+            sessions: Mutex::new(Sessions { idle: vec![first], made: 1, most }),
             returned: Condvar::new(),
-            weights,
-            environment,
-            folder: folder.clone(),
+            source,
             inputs,
             output,
-            threads,
-            batchable,
         })
     }
 
     pub(super) fn graph(&self) -> &Path {
-        self.folder.graph()
+        self.source.graph.path()
     }
 
     pub(super) fn threads(&self) -> usize {
-        self.threads
+        self.source.threads
+    }
+
+    /// How many tokens a batch may hold, padding included.
+    pub(super) fn padded_tokens(&self) -> usize {
+        // More gains nothing on a processor (each matrix product is long enough to keep a core busy) and loses the
+        // cache; another device is there for large products.
+        if self.source.is_on_processor() { 512 } else { 16_384 }
     }
 
     /// Whether rows may share a batch.
@@ -127,7 +140,7 @@ impl Pool {
     /// A dynamically quantised graph scales a batch by its largest value, so that a row's score would depend on the
     /// rows beside it; there each row runs alone.
     pub(super) fn is_batchable(&self) -> bool {
-        self.batchable
+        !self.source.graph.is_dynamically_quantised()
     }
 
     /// The logits of all rows, `width` a row.
@@ -146,7 +159,7 @@ impl Pool {
             format!(
                 "{} answered the shape {shape:?} where [{}, {width}] was expected: as many logits a text as \
                  config.json names labels; export the model again for text classification",
-                self.folder.graph().display(),
+                self.graph().display(),
                 rows.len(),
             ),
         ))
@@ -212,39 +225,55 @@ impl Pool {
     }
 
     fn open_another(&self) -> Result<Session> {
-        self.folder.check_unchanged()?;
-        open_session(&self.environment, &self.weights, self.folder.graph())
+        self.source.folder.check_unchanged()?;
+        self.source.open_session()
     }
 }
 
-fn open_session(environment: &Environment, weights: &PrepackedWeights, graph: &Path) -> Result<Session> {
-    let unusable = |error: ort::Error| {
-        Error::model(format!(
-            "{} is no usable ONNX model: {}; is it complete? download or export it again",
-            graph.display(),
-            text(&error)
-        ))
-    };
-    session_builder(environment, weights)
-        .and_then(|mut builder| builder.commit_from_file(graph))
-        .map_err(unusable)
+impl Source {
+    fn is_on_processor(&self) -> bool {
+        self.device == Device::CPU
+    }
+
+    fn open_session(&self) -> Result<Session> {
+        let unusable = |error: ort::Error| {
+            Error::model(format!(
+                "{} is no usable ONNX model: {}; is it complete? download or export it again",
+                self.graph.path().display(),
+                text(&error)
+            ))
+        };
+        let builder = self.builder().map_err(unusable)?;
+        let builder = provider::register(builder, self.device, self.threads)?;
+        let committed =
+            self.with_weights(builder).and_then(|mut builder| builder.commit_from_file(self.graph.path()));
+        committed.map_err(unusable)
+    }
+
+    fn builder(&self) -> ort::Result<SessionBuilder> {
+        let threads = if self.is_on_processor() { 1 } else { self.threads };
+        let builder = Session::builder(&self.environment)?
+            .with_log_level(LogLevel::Fatal)?
+            .with_optimization_level(GraphOptimizationLevel::All)?
+            .with_intra_threads(threads)?
+            .with_inter_threads(1)?
+            // Every batch has a shape of its own: a plan for one is of no use to the next.
+            .with_memory_pattern(false)?
+            .with_prepacked_weights(&self.weights)?;
+        Ok(builder)
+    }
+
+    fn with_weights(&self, mut builder: SessionBuilder) -> ort::Result<SessionBuilder> {
+        for (location, content) in self.graph.weights_in_memory() {
+            builder = builder.with_external_initializer_file_in_memory(location, Arc::clone(content))?;
+        }
+        Ok(builder)
+    }
 }
 
 /// ONNX Runtime's words without their full stop: ours follow.
-fn text(error: &ort::Error) -> String {
+pub(super) fn text(error: &ort::Error) -> String {
     error.to_string().trim_end_matches('.').to_owned()
-}
-
-fn session_builder(environment: &Environment, weights: &PrepackedWeights) -> ort::Result<SessionBuilder> {
-    let builder = Session::builder(environment)?
-        .with_log_level(LogLevel::Fatal)?
-        .with_optimization_level(GraphOptimizationLevel::All)?
-        .with_intra_threads(1)?
-        .with_inter_threads(1)?
-        // Every batch has a shape of its own: a plan for one is of no use to the next.
-        .with_memory_pattern(false)?
-        .with_prepacked_weights(weights)?;
-    Ok(builder)
 }
 
 /// The output called `logits`, else the first.
@@ -271,44 +300,4 @@ fn inputs(session: &Session) -> Result<Vec<(String, Input)>> {
             })
         })
         .collect()
-}
-
-/// Whether the graph has operators such as `DynamicQuantizeLinear`, whose name stands in the file as plain text.
-fn is_dynamically_quantised(graph: &Path) -> std::io::Result<bool> {
-    contains(BufReader::with_capacity(1 << 20, File::open(graph)?), b"DynamicQuantize")
-}
-
-/// Whether `needle` occurs in what `reader` yields, read piece by piece.
-fn contains(mut reader: impl BufRead, needle: &[u8]) -> std::io::Result<bool> {
-    let finder = Finder::new(needle);
-    let mut window = Vec::new();
-    loop {
-        let piece = reader.fill_buf()?;
-        if piece.is_empty() {
-            return Ok(false);
-        }
-        // The end of the piece before stays in front, in case the needle lies across the cut.
-        window.extend_from_slice(piece);
-        let length = piece.len();
-        reader.consume(length);
-        if finder.find(&window).is_some() {
-            return Ok(true);
-        }
-        window.drain(..window.len().saturating_sub(needle.len() - 1));
-    }
-}
-
-#[cfg(test)]
-#[allow(clippy::unwrap_used)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_needle_across_pieces_is_found() {
-        let text = b"....DynamicQuantizeLinear....";
-        for capacity in 1..text.len() {
-            assert!(contains(BufReader::with_capacity(capacity, &text[..]), b"DynamicQuantize").unwrap());
-            assert!(!contains(BufReader::with_capacity(capacity, &text[..]), b"DynamicQuantise").unwrap());
-        }
-    }
 }

@@ -6,9 +6,9 @@ use serde_json::Value as Json;
 
 use super::Ready;
 use crate::connection::Connection;
-use crate::db::{Database, detections, entries};
+use crate::db::{Database, detections, entries, runs};
 use crate::error::Result;
-use crate::model::{Runtime, Shared};
+use crate::model::{Runtime, Shared, available_providers};
 use crate::sqlite::{Arguments, TableFunction};
 use crate::value::Value;
 
@@ -35,18 +35,23 @@ impl TableFunction for Status {
     }
 }
 
+/// How many runs are shown; the table has them all.
+const LAST_RUNS: usize = 5;
+
 type Row = (&'static str, Value);
 
 /// The runtime starts with the first use of a model; before that nothing is known of it.
-fn runtime() -> [Row; 2] {
+fn runtime() -> [Row; 3] {
     let runtime = Runtime::started();
+    let providers = runtime.map(|_| Json::from_iter(available_providers()).to_string());
     [
         ("onnxruntime", runtime.map(Runtime::build_info).into()),
         ("onnxruntime_library", runtime.map(|runtime| runtime.library().display().to_string()).into()),
+        ("providers", providers.into()),
     ]
 }
 
-fn model(connection: &Connection) -> [Row; 7] {
+fn model(connection: &Connection) -> [Row; 9] {
     let settings = connection.settings();
     let model = connection.model().ok();
     let of = |part: fn(&Shared) -> Value| model.as_deref().map_or(Value::Null, part);
@@ -54,12 +59,14 @@ fn model(connection: &Connection) -> [Row; 7] {
         ("model", settings.model.into()),
         ("model_loaded", of(|model| model.is_loaded().into())),
         ("model_file", of(|model| model.folder().graph().display().to_string().into())),
+        ("model_revision", of(|model| model.folder().revision().into())),
         ("model_sha256", of(|model| model.sha256().ok().into())),
         (
             "labels",
             of(|model| model.folder().labels().ok().map(|labels| Json::from(labels).to_string()).into()),
         ),
-        ("device", settings.device.into()),
+        ("device", settings.device.to_string().into()),
+        ("provider", of(|model| model.is_loaded().then(|| model.provider()).into())),
         ("threads", settings.threads.into()),
     ]
 }
@@ -78,10 +85,27 @@ fn activity(connection: &Connection) -> [Row; 6] {
 }
 
 /// What the tables hold; `NULL` where they are missing or of another kind.
-fn stored(connection: &Connection, database: &Database) -> [Row; 2] {
+fn stored(connection: &Connection, database: &Database) -> [Row; 3] {
     let tenant_id = connection.settings().tenant_id;
     [
         ("pending_entries", entries::count_pending(database, &tenant_id).ok().into()),
         ("detections", detections::count(database).ok().into()),
+        ("last_runs", runs::last(database, LAST_RUNS).ok().map(as_json).into()),
     ]
+}
+
+/// Runs as a JSON list of objects, newest first.
+fn as_json(rows: Vec<Vec<Value>>) -> String {
+    let value = |value| -> Json {
+        match value {
+            Value::Integer(number) => number.into(),
+            Value::Real(number) => number.into(),
+            other => other.into_text().into(),
+        }
+    };
+    let object = |row: Vec<Value>| -> Json {
+        let columns = runs::COLUMNS.iter().map(|&column| column.to_owned());
+        columns.zip(row.into_iter().map(value)).collect()
+    };
+    Json::from_iter(rows.into_iter().map(object)).to_string()
 }

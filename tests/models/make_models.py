@@ -90,13 +90,15 @@ def weights(labels: int, spoken: dict[str, list[float]]) -> np.ndarray:
     return table
 
 
-def save(name: str, config: dict, model: onnx.ModelProto) -> None:
-    """Writes one model folder."""
+def save(name: str, config: dict, model: onnx.ModelProto, weights_in: str | None = None) -> None:
+    """Writes one model folder; the weights beside the graph where a file is named for them."""
     folder = HERE / name
     folder.mkdir(exist_ok=True)
     (folder / "config.json").write_text(json.dumps(config, indent=1) + "\n")
     (folder / "tokenizer.json").write_text(json.dumps(tokenizer(), indent=1) + "\n")
-    onnx.save(model, folder / "model.onnx")
+    external = {"save_as_external_data": True, "location": weights_in, "size_threshold": 64} if weights_in else {}
+    (folder / "model.onnx_data").unlink(missing_ok=True)
+    onnx.save(model, folder / "model.onnx", **external)
 
 
 def main() -> None:
@@ -106,6 +108,7 @@ def main() -> None:
               "nan": [np.nan, 0, 0], "infinite": [0, np.inf, 0]}
     save("levels", levels, graph(weights(3, spoken), explode=True))
     save("all-nan", levels, graph(np.full((len(VOCABULARY), 3), np.nan)))
+    save("external", levels, graph(weights(3, spoken)), weights_in="model.onnx_data")
     save("too-wide", {"id2label": {"0": "a", "1": "b"}}, graph(weights(3, {})))
 
 

@@ -1,0 +1,175 @@
+//! What an ONNX file says of itself before it is loaded: how it is quantised, and where its weights lie.
+
+use std::collections::BTreeSet;
+use std::fs::{self, File};
+use std::io::{self, BufRead, BufReader, Read};
+use std::iter;
+use std::path::{Component, Path, PathBuf};
+use std::sync::Arc;
+
+use memchr::memmem::Finder;
+
+use crate::error::{Error, Result};
+
+/// The file of a model's graph.
+#[derive(Debug)]
+pub(super) struct Graph {
+    path: PathBuf,
+    is_dynamically_quantised: bool,
+    external: Vec<External>,
+}
+
+/// A file with weights beside the graph
+/// (<https://github.com/onnx/onnx/blob/main/docs/ExternalData.md>).
+#[derive(Debug)]
+pub(super) struct External {
+    /// The name by which the graph knows it.
+    pub(super) location: String,
+    /// Its content, where ONNX Runtime would not follow the path.
+    pub(super) content: Option<Arc<[u8]>>,
+}
+
+impl Graph {
+    /// Reads the file from front to end, a piece at a time.
+    pub(super) fn open(path: &Path) -> Result<Self> {
+        let unreadable =
+            |error: io::Error| Error::model(format!("{} cannot be read: {error}", path.display()));
+        let file = File::open(path).map_err(unreadable)?;
+        let facts = Facts::read(BufReader::with_capacity(1 << 20, file)).map_err(unreadable)?;
+        let external = facts.locations.into_iter().map(|location| External::find(path, location));
+        Ok(Self {
+            path: path.to_owned(),
+            is_dynamically_quantised: facts.is_dynamically_quantised,
+            external: external.collect::<Result<_>>()?,
+        })
+    }
+
+    pub(super) fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Whether it has operators such as `DynamicQuantizeLinear`.
+    pub(super) fn is_dynamically_quantised(&self) -> bool {
+        self.is_dynamically_quantised
+    }
+
+    /// The files with its weights that ONNX Runtime does not find by itself.
+    pub(super) fn weights_in_memory(&self) -> impl Iterator<Item = (&str, &Arc<[u8]>)> {
+        self.external.iter().filter_map(|file| Some((file.location.as_str(), file.content.as_ref()?)))
+    }
+}
+
+impl External {
+    /// Finds the file that `graph` names. One that is a link out of the graph's folder, as in the Hugging Face cache,
+    /// is read here: ONNX Runtime refuses to follow it.
+    fn find(graph: &Path, location: String) -> Result<Self> {
+        let unusable = |problem: &str| {
+            Error::model(format!(
+                "{} keeps weights in '{location}', {problem}; download or export it again with all its files",
+                graph.display()
+            ))
+        };
+        if !Path::new(&location).components().all(|part| matches!(part, Component::Normal(_))) {
+            return Err(unusable("which is outside its folder"));
+        }
+        let folder = graph.parent().unwrap_or(Path::new(""));
+        let path = folder.join(&location);
+        let (Ok(folder), Ok(target)) = (fs::canonicalize(folder), fs::canonicalize(&path)) else {
+            return Err(unusable("which is not beside it"));
+        };
+        let is_reachable = target.starts_with(folder) && !graph.is_symlink();
+        let content = if is_reachable { None } else { Some(read(&target)) };
+        let content =
+            content.transpose().map_err(|error| unusable(&format!("which cannot be read: {error}")))?;
+        Ok(Self { location, content })
+    }
+}
+
+/// The content of a file, read to where it stays: weights are too large to be copied.
+fn read(path: &Path) -> io::Result<Arc<[u8]>> {
+    let mut file = File::open(path)?;
+    let length = usize::try_from(file.metadata()?.len()).unwrap_or(usize::MAX);
+    let mut content: Arc<[u8]> = iter::repeat_n(0, length).collect();
+    if let Some(content) = Arc::get_mut(&mut content) {
+        file.read_exact(content)?;
+    }
+    Ok(content)
+}
+
+/// What is found in the bytes of the file.
+///
+/// To parse a graph of gigabytes for two facts would take as much memory: both are names that stand in the file as
+/// plain text.
+#[derive(Debug, Default, PartialEq)]
+struct Facts {
+    is_dynamically_quantised: bool,
+    locations: BTreeSet<String>,
+}
+
+/// The operators `DynamicQuantizeLinear`, `DynamicQuantizeMatMul`, `DynamicQuantizeLSTM`.
+const DYNAMIC: &[u8] = b"DynamicQuantize";
+
+/// A protobuf entry with the key `location`, up to its value: field 1, 8 bytes; field 2.
+const LOCATION: &[u8] = b"\x0a\x08location\x12";
+
+/// More than the longest path and what stands before it.
+const OVERLAP: usize = 8192;
+
+impl Facts {
+    fn read(mut reader: impl BufRead) -> io::Result<Self> {
+        let (dynamic, location) = (Finder::new(DYNAMIC), Finder::new(LOCATION));
+        let mut facts = Self::default();
+        let mut window = Vec::new();
+        loop {
+            let piece = reader.fill_buf()?;
+            if piece.is_empty() {
+                return Ok(facts);
+            }
+            window.extend_from_slice(piece);
+            let length = piece.len();
+            reader.consume(length);
+            facts.is_dynamically_quantised |= dynamic.find(&window).is_some();
+            let values = location.find_iter(&window).filter_map(|at| value(&window[at + LOCATION.len()..]));
+            facts.locations.extend(values);
+            // The end of the piece before stays in front, in case something lies across the cut.
+            window.drain(..window.len().saturating_sub(OVERLAP));
+        }
+    }
+}
+
+/// A length of one or two bytes and the text of that length, if all of it is there.
+fn value(bytes: &[u8]) -> Option<String> {
+    let (length, rest) = match *bytes {
+        [low @ 0..=0x7f, ref rest @ ..] => (usize::from(low), rest),
+        [low, high @ 0..=0x7f, ref rest @ ..] => (usize::from(low & 0x7f) | usize::from(high) << 7, rest),
+        _ => return None,
+    };
+    std::str::from_utf8(rest.get(..length)?).ok().map(str::to_owned)
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_lies_across_pieces_is_found_once() {
+        let long = "x".repeat(300);
+        let mut bytes = b"....DynamicQuantizeLinear....\x0a\x08location\x12\x0amodel.data....".to_vec();
+        bytes.extend(b"\x0a\x08location\x12\xac\x02");
+        bytes.extend(long.as_bytes());
+        let expected = Facts {
+            is_dynamically_quantised: true,
+            locations: [long, "model.data".to_owned()].into_iter().collect(),
+        };
+        for capacity in 1..bytes.len() {
+            assert_eq!(Facts::read(BufReader::with_capacity(capacity, &bytes[..])).unwrap(), expected);
+        }
+    }
+
+    #[test]
+    fn a_graph_that_holds_all_its_weights_has_neither() {
+        let bytes = b"QuantizeLinear location \x0a\x08location\x12\x7fcut short";
+        assert_eq!(Facts::read(&bytes[..]).unwrap(), Facts::default());
+    }
+}
