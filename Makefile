@@ -3,11 +3,14 @@
 PYTHON ?= python3
 SQLITE ?= sqlite3
 PACKAGES := target/python
+# The folder of the seed's app/services/anomaly.py, and one of real log lines.
+SEED ?= ../shared/seed/reference
+LOGS ?= ../shared/logs
 VENV := training/.venv
 TRAIN_PYTHON := $(VENV)/bin/python
 
 .DEFAULT_GOAL := help
-.PHONY: help demo dist test check fmt train eval clean need-rust need-python need-sqlite
+.PHONY: help demo dist test parity check fmt train eval clean need-rust need-python need-sqlite
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -23,6 +26,9 @@ dist: need-rust need-python ## Build the extension and assemble dist/ with ONNX 
 test: dist need-sqlite $(PACKAGES)/.installed ## Run all tests: Rust's, and those of the built library in its hosts
 	cargo test --locked --quiet
 	PYTHONPATH=$(CURDIR)/$(PACKAGES) $(PYTHON) -m pytest -q tests
+
+parity: dist need-sqlite $(VENV)/.installed ## Compare with the seed's anomaly.py in SEED=folder, on log lines in LOGS=folder
+	PYTHONPATH=tests SQLITE="$(SQLITE)" $(TRAIN_PYTHON) -m parity.run --seed $(SEED) --logs $(LOGS) $(PARITY)
 
 check: need-rust ## Formatting and lints, as CI asks for them
 	cargo fmt --check

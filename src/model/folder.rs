@@ -1,5 +1,6 @@
 //! Finding the files of a model by the name the user gave it.
 
+use std::ffi::OsString;
 use std::fs::{self, File};
 use std::io;
 use std::path::{Path, PathBuf};
@@ -215,8 +216,18 @@ impl<'a> Place<'a> {
     }
 }
 
+/// The stamps of what makes up the model: configuration, tokenizer, graph, and weights beside that, which exporters
+/// call `model.onnx_data` or `model.onnx.data`.
 fn stamps(folder: &Path, graph: &Path) -> io::Result<Vec<Stamp>> {
-    let files = [graph.to_owned(), folder.join("config.json"), folder.join("tokenizer.json")];
+    let mut files = vec![folder.join("config.json"), folder.join("tokenizer.json")];
+    if let (Some(folder), Some(name)) = (graph.parent(), graph.file_name()) {
+        let entries = fs::read_dir(folder)?.collect::<io::Result<Vec<_>>>()?;
+        let begins_like = |file: &OsString| file.as_encoded_bytes().starts_with(name.as_encoded_bytes());
+        let mut graphs: Vec<_> =
+            entries.into_iter().map(|entry| entry.file_name()).filter(begins_like).collect();
+        graphs.sort();
+        files.extend(graphs.into_iter().map(|name| folder.join(name)));
+    }
     files.iter().map(|file| fs::metadata(file).map(|data| (data.len(), data.modified().ok()))).collect()
 }
 

@@ -60,8 +60,10 @@ impl Graph {
 }
 
 impl External {
-    /// Finds the file that `graph` names. One that is a link out of the graph's folder, as in the Hugging Face cache,
-    /// is read here: ONNX Runtime refuses to follow it.
+    /// Finds the file that `graph` names.
+    ///
+    /// A link out of the graph's folder, as everything in the Hugging Face cache is, is read here: ONNX Runtime refuses
+    /// to follow it, or some of them (1.24.1 all, later ones those into another folder than the graph's own link).
     fn find(graph: &Path, location: String) -> Result<Self> {
         let unusable = |problem: &str| {
             Error::model(format!(
@@ -73,12 +75,11 @@ impl External {
             return Err(unusable("which is outside its folder"));
         }
         let folder = graph.parent().unwrap_or(Path::new(""));
-        let path = folder.join(&location);
-        let (Ok(folder), Ok(target)) = (fs::canonicalize(folder), fs::canonicalize(&path)) else {
+        let (Ok(folder), Ok(target)) = (fs::canonicalize(folder), fs::canonicalize(folder.join(&location)))
+        else {
             return Err(unusable("which is not beside it"));
         };
-        let is_reachable = target.starts_with(folder) && !graph.is_symlink();
-        let content = if is_reachable { None } else { Some(read(&target)) };
+        let content = if target.starts_with(folder) { None } else { Some(read(&target)) };
         let content =
             content.transpose().map_err(|error| unusable(&format!("which cannot be read: {error}")))?;
         Ok(Self { location, content })

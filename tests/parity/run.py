@@ -11,7 +11,6 @@ import json
 import os
 import shutil
 import sys
-from collections import Counter
 from pathlib import Path
 
 os.environ["HF_HUB_OFFLINE"] = "1"
@@ -19,14 +18,16 @@ os.environ["TRANSFORMERS_VERBOSITY"] = "error"
 os.environ["HF_HUB_DISABLE_PROGRESS_BARS"] = "1"
 os.environ["TQDM_DISABLE"] = "1"
 
-import models
 import transformers
-from compare import compare, rows
-from scorers import THRESHOLD, fill, run_extension, run_seed
-from texts import HARD, ROOT, lines
+from onnxruntime.quantization import quantize_dynamic
+from parity import models
+from parity.compare import compare, rows
+from parity.golden import COLUMNS as GOLDEN_COLUMNS
+from parity.golden import DYNAMIC, GOLDEN, rows as golden_rows
+from parity.scorers import THRESHOLD, fill, run_extension, run_seed
+from parity.texts import HARD, ROOT, lines
 
 WORK = ROOT / "target" / "parity"
-GOLDEN = ROOT / "tests" / "golden"
 GOLDEN_LINES = 60
 # What the extension reads of a model's folder.
 READ = ["config.json", "tokenizer.json", "model.onnx"]
@@ -42,9 +43,9 @@ def check(name: str, folder: Path, seed: Path, texts: list[str]) -> bool:
     difference = compare(*databases)
     if by_seed != by_extension:
         difference.problems.append(f"(scored, detections) {by_extension} where the seed has {by_seed}")
-    labels = Counter(row["anomaly_label"] for row in rows(databases[0], "log_entries", "id").values())
+    labels = {row["anomaly_label"] for row in rows(databases[0], "log_entries", "id").values()} - {None}
     print(
-        f"{name:<24} scored {by_seed[0]:>5}  detections {by_seed[1]:>5}  labels {len(labels - Counter([None])):>2}  "
+        f"{name:<24} scored {by_seed[0]:>5}  detections {by_seed[1]:>5}  labels {len(labels)}  "
         f"largest score difference {difference.score:.1e}  other differences {len(difference.problems)}"
     )
     for problem in difference.problems[:5]:
@@ -52,16 +53,25 @@ def check(name: str, folder: Path, seed: Path, texts: list[str]) -> bool:
     return not difference.problems
 
 
-def write_golden(name: str, folder: Path, texts: list[str]) -> None:
-    """Keeps the model and what the pipeline, called as the seed calls it, says of each text."""
+def write_golden(name: str, folder: Path, seed: Path, texts: list[str]) -> None:
+    """Keeps what the extension reads of the model, and the rows that the seed makes of the texts with it."""
     target = GOLDEN / name
     target.mkdir(parents=True, exist_ok=True)
     for file in READ:
         shutil.copyfile(folder / file, target / file)
-    pipeline = transformers.pipeline("text-classification", model=str(folder), device="cpu")
-    answers = pipeline([text[:512] for text in texts], truncation=True, max_length=512)
-    expected = [[answer["label"], answer["score"]] for answer in answers]
-    (target / "expected.json").write_text(json.dumps(expected, ensure_ascii=False, indent=0) + "\n", encoding="utf-8")
+    database = WORK / "golden.db"
+    fill(database, texts)
+    run_seed(seed, folder, database)
+    with (target / "expected.json").open("w", encoding="utf-8") as file:
+        json.dump({table: golden_rows(database, table) for table in GOLDEN_COLUMNS}, file, ensure_ascii=False, indent=0)
+
+
+def write_dynamic() -> None:
+    """Makes a dynamically quantised twin of one model; the seed has nothing to compare it with."""
+    source, target = GOLDEN / "hybrid-bert", GOLDEN / DYNAMIC
+    shutil.copytree(source, target, dirs_exist_ok=True)
+    (target / "expected.json").unlink()
+    quantize_dynamic(source / "model.onnx", target / "model.onnx")
 
 
 def main() -> None:
@@ -69,7 +79,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--seed", type=Path, required=True, help="the folder that holds the seed's app/services/anomaly.py")
     parser.add_argument("--logs", type=Path, help="a folder of log files, *.txt; the sample log where there is none")
-    parser.add_argument("--lines", type=int, default=1200, help="how many log lines beside the hard texts")
+    parser.add_argument("--lines", type=int, default=2000, help="how many log lines beside the hard texts")
     parser.add_argument("--golden", action="store_true", help="also write tests/golden/ anew")
     parser.add_argument("--model", type=Path, action="append", default=[], help="a model's folder to compare with, too")
     options = parser.parse_args()
@@ -85,8 +95,9 @@ def main() -> None:
         golden_texts = HARD + lines(None, GOLDEN_LINES)
         GOLDEN.mkdir(exist_ok=True)
         (GOLDEN / "texts.json").write_text(json.dumps(golden_texts, indent=0) + "\n", encoding="utf-8")
-        for name, folder in folders.items():
-            write_golden(name, folder, golden_texts)
+        for name in filter(models.is_small, folders):
+            write_golden(name, folders[name], options.seed, golden_texts)
+        write_dynamic()
     folders |= {folder.name: folder.resolve() for folder in options.model}
     same = [check(name, folder, options.seed, texts) for name, folder in folders.items()]
     sys.exit(0 if all(same) else "the extension differs from the seed")

@@ -9,7 +9,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from texts import ROOT
+from parity.texts import ROOT
 
 TENANT = "acme"
 BATCH = 256
