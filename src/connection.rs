@@ -82,9 +82,10 @@ impl Connection {
     }
 
     /// Refuses a model that cannot be found and a device that this ONNX Runtime does not have.
+    ///
+    /// A new `onnx_file` is looked for when the model is used: it may be meant for the model that is named next.
     fn check(&self, before: &Settings, after: &Settings) -> Result<()> {
-        let renamed = (&after.model, &after.onnx_file) != (&before.model, &before.onnx_file);
-        if renamed && !after.model.is_empty() {
+        if after.model != before.model && !after.model.is_empty() {
             self.find(after)?;
         }
         if after.device != before.device && after.device != Device::CPU {

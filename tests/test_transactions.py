@@ -9,6 +9,7 @@ import time
 import pytest
 from conftest import SQLITE, connect, error_of, insert, one, totals, use_model
 
+SQLITE_BUSY = 5
 PENDING = "SELECT count(*) FROM log_entries WHERE anomaly_scored_at IS NULL"
 
 
@@ -141,6 +142,53 @@ def test_a_lock_held_too_long_is_a_clear_error_and_nothing_is_lost(journal, open
     assert "database is locked" in message
     other.execute("ROLLBACK")
     assert totals(db) == (1, 1, 0)
+
+
+@pytest.mark.parametrize("sql", ["SELECT * FROM anomaly_score_pending", "SELECT anomaly_score_all()"])
+def test_scores_that_could_not_be_written_are_not_computed_again(opened, sql):
+    db, other = opened(timeout=0), opened()
+    insert(db, *[f"failed failed {number}" for number in range(50)])
+    one(db, "SELECT anomaly_config('busy_timeout_ms', 50)")
+    other.execute("BEGIN IMMEDIATE")
+    with pytest.raises(SQLITE.OperationalError, match="database is locked") as caught:
+        db.execute(sql).fetchall()
+    assert getattr(caught.value, "sqlite_errorcode", SQLITE_BUSY) == SQLITE_BUSY
+    assert not db.in_transaction
+    other.execute("ROLLBACK")
+    runs_of_the_model = dict(db.execute("SELECT * FROM anomaly_status"))["cache_misses"]
+    assert runs_of_the_model > 0
+    assert totals(db) == (50, 50, 0)
+    assert dict(db.execute("SELECT * FROM anomaly_status"))["cache_misses"] == runs_of_the_model
+
+
+@pytest.mark.parametrize("sql", ["SELECT * FROM anomaly_score_pending(2)", "SELECT anomaly_score_all(2)"])
+def test_a_progress_handler_may_interrupt_at_any_step(opened, sql):
+    db = opened()
+    entries = 6
+    insert(db, *["failed failed"] * entries)
+    moment = interrupted = 0
+    while True:
+        # Each time a little later, until it ends before it is interrupted.
+        moment = moment * 21 // 20 + 1
+        steps = iter(range(moment))
+        db.set_progress_handler(lambda: next(steps, None) is None, 1)
+        try:
+            db.execute(sql).fetchall()
+        except SQLITE.OperationalError as error:
+            assert "interrupted" in str(error)
+            interrupted += 1
+        else:
+            break
+        finally:
+            db.set_progress_handler(None, 1)
+        assert not db.in_transaction
+        left = one(db, PENDING)
+        assert left % 2 == 0
+        assert one(db, "SELECT count(*) FROM detections") == entries - left
+        db.execute("UPDATE log_entries SET anomaly_scored_at = NULL, anomaly_score = NULL, anomaly_label = NULL")
+        db.execute("DELETE FROM detections")
+    assert interrupted > 50
+    assert one(db, PENDING) == 0
 
 
 def test_a_write_of_others_ends_a_run_early_and_the_next_call_goes_on(opened, path):

@@ -64,7 +64,7 @@ def compare_values(column: str, expected, found, difference: Difference, *, is_d
     if column == "anomaly_score":
         difference.score = max(difference.score, abs(expected - found))
         return None if abs(expected - found) < TOLERANCE else f"is {found} where the seed has {expected}"
-    if column in {"anomaly_scored_at", "detected_at"}:
+    if column in {"anomaly_scored_at", "detected_at", "acknowledged_at"}:
         return None if TIME.fullmatch(found) and TIME.fullmatch(expected) else f"is {found!r}, which is no time"
     if column == "id" and is_detection:
         return None if uuid.UUID(found).version == uuid.UUID(expected).version == 4 else f"is {found!r}, no UUID"

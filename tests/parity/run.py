@@ -24,6 +24,7 @@ from parity import models
 from parity.compare import compare, rows
 from parity.golden import COLUMNS as GOLDEN_COLUMNS
 from parity.golden import DYNAMIC, GOLDEN, rows as golden_rows
+from parity.listing import problems as listing_problems
 from parity.scorers import THRESHOLD, fill, run_extension, run_seed
 from parity.texts import HARD, ROOT, lines
 
@@ -100,6 +101,9 @@ def main() -> None:
         write_dynamic()
     folders |= {folder.name: folder.resolve() for folder in options.model}
     same = [check(name, folder, options.seed, texts) for name, folder in folders.items()]
+    listing = listing_problems(options.seed, folders["hybrid-bert"], WORK, texts)
+    print("\n".join(["listing and acknowledging: differences", *listing]) if listing else "listing and acknowledging: same")
+    same.append(not listing)
     sys.exit(0 if all(same) else "the extension differs from the seed")
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import os
 import shlex
 import sqlite3
@@ -35,13 +36,17 @@ def fill(path: Path, texts: list[str]) -> None:
     connection.close()
 
 
+def load_seed(folder: Path):
+    """The seed's own module."""
+    if str(folder) not in sys.path:
+        sys.path.insert(0, str(folder))
+    os.environ["TURNSTONE_TENANT_ID"] = TENANT
+    return importlib.import_module("app.services.anomaly")
+
+
 def run_seed(seed: Path, model: Path, database: Path) -> tuple[int, int]:
     """Scores with the seed's own code and the real transformers pipeline: (scored, detections)."""
-    if str(seed) not in sys.path:
-        sys.path.insert(0, str(seed))
-    os.environ["TURNSTONE_TENANT_ID"] = TENANT
-    from app.services import anomaly
-
+    anomaly = load_seed(seed)
     anomaly.reset_pipeline()
     result = anomaly.score_unscored(database, str(model), device="cpu", batch_size=BATCH, threshold=THRESHOLD)
     if result.error:
@@ -50,18 +55,21 @@ def run_seed(seed: Path, model: Path, database: Path) -> tuple[int, int]:
 
 
 def run_extension(model: Path, database: Path) -> tuple[int, int]:
-    """Scores in the sqlite3 shell: (scored, detections)."""
-    script = f"""
-.bail on
-.load dist/anomaly0
-.output {os.devnull}
-SELECT anomaly_config('tenant_id', '{TENANT}'), anomaly_config('model', '{model}');
-.output
-SELECT sum(scored), sum(detections) FROM anomaly_score_pending({BATCH}, {THRESHOLD});
-"""
-    shell = shlex.split(os.environ.get("SQLITE", "sqlite3"))
-    done = subprocess.run([*shell, str(database)], input=script, cwd=ROOT, capture_output=True, text=True, check=False)
-    if done.returncode != 0 or done.stderr:
-        sys.exit(f"the extension failed on {model.name}: {done.stderr}")
-    scored, detections = done.stdout.strip().split("|")
+    """Scores with the extension: (scored, detections)."""
+    configure = f".output {os.devnull}\nSELECT anomaly_config('model', '{model}');\n.output\n"
+    score = f"SELECT sum(scored), sum(detections) FROM anomaly_score_pending({BATCH}, {THRESHOLD});"
+    scored, detections = shell(database, configure + score).strip().split("|")
     return int(scored), int(detections)
+
+
+def shell(database: Path, sql: str, *options: str) -> str:
+    """What the sqlite3 shell prints, the extension being loaded."""
+    command = [*shlex.split(os.environ.get("SQLITE", "sqlite3")), *options, str(database)]
+    script = f".bail on\n.load dist/anomaly0\n{sql}\n"
+    environment = os.environ | {"TURNSTONE_TENANT_ID": TENANT}
+    done = subprocess.run(
+        command, input=script, env=environment, cwd=ROOT, capture_output=True, text=True, check=False
+    )
+    if done.returncode != 0 or done.stderr:
+        sys.exit(f"the extension failed on {database.name}: {done.stderr}")
+    return done.stdout
