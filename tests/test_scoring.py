@@ -225,21 +225,9 @@ def test_a_score_is_a_function_of_the_text_alone(db, batch):
     assert max(abs(stored[text] - alone[text]) for text in texts) < 1e-5
 
 
-def test_listing_filters_by_limit_acknowledgement_label_and_scorer(db):
-    insert(db, "failed failed", "failed failed failed", "denied denied denied")
-    totals(db)
-    db.execute(
-        "INSERT INTO detections (id, entry_id, anomaly_label, anomaly_score, detected_at, scorer)"
-        " VALUES ('x', 'e9', 'CRITICAL', 1, '9999', 'rules')"
-    )
-    count = "SELECT count(*) FROM anomaly_detections"
-    assert one(db, count) == 4
-    assert one(db, "SELECT id FROM anomaly_detections(1)") == "x"
-    assert one(db, f"{count}(100, 0, 'error')") == 3
-    assert one(db, f"{count}(100, 0, NULL, 'Rules')") == 1
-    assert one(db, "SELECT anomaly_acknowledge('x', 'known')") == 1
-    assert one(db, f"{count}(100, 1)") == 3
-    assert "limit cannot be '-1'" in error_of(db, f"{count}(-1)")
+@pytest.mark.parametrize("limit", [-1, 1.5, "many"])
+def test_a_limit_that_is_none_is_refused(db, limit):
+    assert f"limit cannot be '{limit}'" in error_of(db, "SELECT * FROM anomaly_detections(?)", limit)
 
 
 def test_acknowledging_notes_who_saw_it(db):

@@ -274,7 +274,7 @@ def test_a_stale_snapshot_is_not_waited_for(opened, path):
     assert one(db, "SELECT anomaly_acknowledge(?)", id) == 1
 
 
-def test_an_interrupt_ends_the_wait_for_for_a_lock(opened):
+def test_an_interrupt_ends_the_wait_for_a_lock(opened):
     db, other = opened(timeout=0), opened()
     insert(db, "failed failed")
     other.execute("BEGIN IMMEDIATE")
