@@ -33,20 +33,20 @@ CREATE TABLE IF NOT EXISTS detections (
     UNIQUE (entry_id, scorer)
 );
 
--- One row per call that scores: which model said what the entries say, with which threshold. What a run scored has an
+-- One row per call that scores anything: which model said what the entries say, with which threshold. What a run scored has an
 -- anomaly_scored_at between its started and its finished.
 CREATE TABLE IF NOT EXISTS anomaly_runs (
     id         TEXT PRIMARY KEY NOT NULL,
     tenant_id  TEXT NOT NULL DEFAULT '',
     model      TEXT NOT NULL,               -- as it was named
     revision   TEXT,                        -- the commit, of a model of the Hugging Face hub
-    sha256     TEXT,                        -- of the graph's file
+    sha256     TEXT,                        -- of the graph's file, and of the weights beside it where there are any
     threshold  REAL NOT NULL,
     started    TEXT NOT NULL,
-    finished   TEXT,                        -- stays NULL where the run was abandoned or killed
+    finished   TEXT,                        -- stays NULL where the run was abandoned, interrupted or killed
     scored     INTEGER NOT NULL DEFAULT 0,
     detections INTEGER NOT NULL DEFAULT 0,
     failed     INTEGER NOT NULL DEFAULT 0,
-    remaining  INTEGER NOT NULL DEFAULT 0,
+    remaining  INTEGER,
     error      TEXT
 );

@@ -10,7 +10,7 @@ use crate::config::Settings;
 use crate::device::Device;
 use crate::error::{Error, Result};
 use crate::memo::Memo;
-use crate::model::{Check, Folder, Runtime, Shared, require_device, shared};
+use crate::model::{Check, Classifier, Folder, Runtime, Shared, is_bundled, require_device, shared};
 use crate::sync::lock;
 use crate::value::Value;
 
@@ -20,8 +20,36 @@ pub struct Connection {
     beside: Option<PathBuf>,
     settings: Mutex<Settings>,
     model: Mutex<Option<Arc<Shared>>>,
-    memo: Mutex<Memo>,
+    memo: Mutex<Arc<Mutex<Memo>>>,
     totals: Mutex<Totals>,
+}
+
+/// A model and what it has said on this connection.
+#[derive(Clone, Debug)]
+pub struct Model {
+    shared: Arc<Shared>,
+    memo: Arc<Mutex<Memo>>,
+}
+
+impl Model {
+    /// The model as all connections of the process share it.
+    pub fn shared(&self) -> &Shared {
+        &self.shared
+    }
+
+    /// The model, loaded now unless it is.
+    pub fn classifier(&self) -> Result<&Classifier> {
+        self.shared.classifier()
+    }
+
+    /// The answers for `texts`, in their order.
+    pub fn classify(&self, texts: &[&str], check: Check<'_>) -> Result<Vec<Answer>> {
+        classification::classify(self.classifier()?, &self.memo, texts, check)
+    }
+}
+
+fn empty_memo(settings: &Settings) -> Arc<Mutex<Memo>> {
+    Arc::new(Mutex::new(Memo::new(settings.cache_entries)))
 }
 
 /// What happened on this connection so far.
@@ -41,9 +69,10 @@ impl Connection {
     /// The state of a new connection; `library` is the file of the extension, beside which its companions lie.
     pub fn open(library: Option<&Path>) -> Result<Self> {
         let settings = Settings::from_environment(|name| std::env::var(name).ok())?;
+        let settings = Settings { model: found_from_anywhere(settings.model), ..settings };
         Ok(Self {
             beside: library.and_then(Path::parent).map(Path::to_owned),
-            memo: Mutex::new(Memo::new(settings.cache_entries)),
+            memo: Mutex::new(empty_memo(&settings)),
             settings: Mutex::new(settings),
             model: Mutex::default(),
             totals: Mutex::default(),
@@ -60,6 +89,7 @@ impl Connection {
         let before = self.settings();
         let mut after = before.clone();
         after.set(key, value)?;
+        after.model = found_from_anywhere(after.model);
         let model = |settings: &Settings| {
             let Settings { model, onnx_file, device, threads, .. } = settings.clone();
             (model, onnx_file, device, threads)
@@ -74,7 +104,7 @@ impl Connection {
             (model, onnx_file, device, settings.cache_entries)
         };
         if remembered(&after) != remembered(&before) {
-            *lock(&self.memo) = Memo::new(after.cache_entries);
+            *lock(&self.memo) = empty_memo(&after);
         }
         let changed = after.get(key);
         *lock(&self.settings) = after;
@@ -102,11 +132,11 @@ impl Connection {
     /// Drops the model and everything remembered; the settings stay.
     pub fn reset(&self) {
         *lock(&self.model) = None;
-        *lock(&self.memo) = Memo::new(self.settings().cache_entries);
+        *lock(&self.memo) = empty_memo(&self.settings());
     }
 
-    /// The configured model, found but not necessarily loaded.
-    pub fn model(&self) -> Result<Arc<Shared>> {
+    /// The configured model, found but not necessarily loaded. It stays what it is when another is configured.
+    pub fn model(&self) -> Result<Model> {
         let settings = self.settings();
         if settings.model.is_empty() {
             return Err(Error::argument(
@@ -114,23 +144,22 @@ impl Connection {
                  the extension; a folder or the environment variable TURNSTONE_ANOMALY_MODEL names another",
             ));
         }
-        let mut model = lock(&self.model);
-        if let Some(model) = &*model {
-            return Ok(Arc::clone(model));
-        }
-        let folder = self.find(&settings)?;
-        let found = shared(folder, settings.device, settings.threads, self.beside.as_deref());
-        Ok(Arc::clone(model.insert(found)))
-    }
-
-    /// The answers of the configured model for `texts`, in their order.
-    pub fn classify(&self, model: &Shared, texts: &[&str], check: Check<'_>) -> Result<Vec<Answer>> {
-        classification::classify(model.classifier()?, &self.memo, texts, check)
+        let mut found = lock(&self.model);
+        let shared = match &*found {
+            Some(shared) => Arc::clone(shared),
+            None => {
+                let folder = self.find(&settings)?;
+                shared(folder, settings.device, settings.threads, self.beside.as_deref())
+            }
+        };
+        *found = Some(Arc::clone(&shared));
+        Ok(Model { shared, memo: Arc::clone(&lock(&self.memo)) })
     }
 
     /// Texts answered from memory, runs of the model, and texts held.
     pub fn memo_counters(&self) -> (u64, u64, usize) {
-        let memo = lock(&self.memo);
+        let memo = Arc::clone(&lock(&self.memo));
+        let memo = lock(&memo);
         let (hits, misses) = memo.counters();
         (hits, misses, memo.len())
     }
@@ -149,4 +178,11 @@ impl Connection {
     pub fn note<T>(&self, outcome: Result<T>) -> Result<T> {
         outcome.inspect_err(|error| self.record(|totals| totals.last_error = Some(error.to_string())))
     }
+}
+
+/// The name of a model, as the whole path where it is that of a folder: the host may go to another working directory.
+fn found_from_anywhere(model: String) -> String {
+    let whole = || std::path::absolute(&model).ok()?.into_os_string().into_string().ok();
+    let is_folder = !is_bundled(&model) && Path::new(&model).is_dir();
+    is_folder.then(whole).flatten().unwrap_or(model)
 }

@@ -1,6 +1,7 @@
 //! Where a model runs, in the words that PyTorch users know: `cpu`, `cuda`, `cuda:1`.
 
 use std::fmt;
+use std::hash::{Hash, Hasher};
 
 /// What can run a model; each is an [execution provider](https://onnxruntime.ai/docs/execution-providers/) of ONNX
 /// Runtime, and which of them there are is up to the library at hand.
@@ -39,11 +40,25 @@ const KINDS: &[(Kind, &str, bool)] = &[
     (Kind::WebGpu, "webgpu", false),
 ];
 
-/// One device.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+/// One device. `cuda` and `cuda:0` are the same.
+#[derive(Clone, Copy, Debug)]
 pub struct Device {
     kind: Kind,
     index: Option<u16>,
+}
+
+impl PartialEq for Device {
+    fn eq(&self, other: &Self) -> bool {
+        (self.kind, self.index()) == (other.kind, other.index())
+    }
+}
+
+impl Eq for Device {}
+
+impl Hash for Device {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        (self.kind, self.index()).hash(state);
+    }
 }
 
 impl Device {
@@ -101,6 +116,8 @@ mod tests {
             assert_eq!(Device::parse(name).unwrap().to_string(), name);
         }
         assert_eq!(Device::parse("cuda:3").map(Device::index), Some(3));
+        assert_eq!(Device::parse("cuda"), Device::parse("cuda:0"));
+        assert_ne!(Device::parse("cuda"), Device::parse("cuda:1"));
     }
 
     #[test]

@@ -12,10 +12,10 @@ use std::time::Instant;
 
 use crate::classification::Answer;
 use crate::config::Settings;
-use crate::connection::Connection;
-use crate::db::detections::{Outcome, Scored, Writer, Written};
+use crate::connection::{Connection, Model};
+use crate::db::detections::{Outcome, Progress, Scored, Writer, Written};
 use crate::db::entries::{Entry, Queue};
-use crate::db::runs::Record;
+use crate::db::runs::{Origin, Record};
 use crate::db::{Database, schema, wait_while_locked};
 use crate::error::{Error, Result};
 use crate::model::{Classifier, Prediction};
@@ -72,21 +72,38 @@ enum State {
 /// What a run that has begun holds between its batches.
 #[derive(Debug)]
 struct Running {
+    /// The one that was configured when the run began.
+    model: Model,
     queue: Queue,
     writer: Writer,
     /// What is kept of the run, in a database that keeps any.
     record: Option<Record>,
+    /// Whether the record says that nothing more will come.
+    is_concluded: bool,
     batches: usize,
     written: Written,
+    /// Entries that were pending at the start and have not been scored yet.
+    remaining: usize,
+    /// Why the first of the failed entries failed.
+    failure: Option<String>,
 }
 
 impl Running {
-    /// Records how the run ended, unless its last batch has done so.
-    fn conclude(&self, database: &Database, error: Option<&Error>) {
-        let is_recorded = self.batches > 0 && self.queue.is_read();
-        if let Some(record) = self.record.as_ref().filter(|_| error.is_some() || !is_recorded) {
-            let remaining = self.queue.remaining();
-            record.conclude(database, self.written, remaining, error);
+    /// Records that nothing was left after the last batch. A run that found nothing to score at all leaves no record: a
+    /// pipeline that calls once a minute would leave half a million a year.
+    fn conclude(&self, database: &Database) -> Result<()> {
+        match &self.record {
+            Some(record) if self.batches > 0 && !self.is_concluded => {
+                record.conclude(database, self.written, self.failure.as_deref())
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Records what stopped the run.
+    fn fail(&self, database: &Database, error: &Error) {
+        if let Some(record) = &self.record {
+            record.fail(database, self.written, Some(self.remaining), error);
         }
     }
 }
@@ -107,51 +124,58 @@ impl Run {
             State::Fresh => (self.begin(connection, database)?, true),
             State::Running(running) => (running, false),
         };
-        let outcome = self.batch(connection, database, &mut running);
-        match &outcome {
-            // Nothing can be written any more.
-            Ok(Some(report)) if report.ended_early => {}
-            Ok(Some(_)) => self.state = State::Running(running),
-            Ok(None) => running.conclude(database, None),
-            Err(error) => running.conclude(database, Some(error)),
+        match self.batch(connection, database, &mut running) {
+            Ok(Some(report)) => {
+                if !report.ended_early {
+                    self.state = State::Running(running);
+                }
+                Ok(Some(report))
+            }
+            Ok(None) => {
+                running.conclude(database)?;
+                Ok(is_first.then(Report::default))
+            }
+            Err(error) => {
+                running.fail(database, &error);
+                Err(error)
+            }
         }
-        Ok(outcome?.or_else(|| is_first.then(Report::default)))
     }
 
     fn begin(&self, connection: &Connection, database: &Database) -> Result<Box<Running>> {
         let Settings { tenant_id, model, threshold, .. } = &self.settings;
-        let mut record = Record::begin(database, tenant_id, model, *threshold);
-        match self.open(connection, database, &mut record) {
-            Ok((queue, writer)) => {
-                Ok(Box::new(Running { queue, writer, record, batches: 0, written: Written::default() }))
-            }
+        let record = self.patiently(database, || Record::begin(database, tenant_id, model, *threshold))?;
+        match self.open(connection, database) {
+            Ok((model, queue, writer)) => Ok(Box::new(Running {
+                record: record.map(|record| record.with(origin(&model))),
+                model,
+                remaining: queue.remaining(),
+                queue,
+                writer,
+                is_concluded: false,
+                batches: 0,
+                written: Written::default(),
+                failure: None,
+            })),
             Err(error) => {
                 if let Some(record) = record {
-                    record.conclude(database, Written::default(), 0, Some(&error));
+                    record.fail(database, Written::default(), None, &error);
                 }
                 Err(error)
             }
         }
     }
 
-    fn open(
-        &self,
-        connection: &Connection,
-        database: &Database,
-        record: &mut Option<Record>,
-    ) -> Result<(Queue, Writer)> {
+    fn open(&self, connection: &Connection, database: &Database) -> Result<(Model, Queue, Writer)> {
         // A model that cannot be found is told even when there is nothing to score.
         let model = connection.model()?;
-        if let Some(record) = record {
-            record.revision = model.folder().revision().map(str::to_owned);
-            record.sha256 = model.sha256().ok().map(str::to_owned);
-        }
         let Settings { tenant_id, .. } = &self.settings;
         let timeout = self.settings.busy_timeout();
-        self.patiently(database, || {
+        let (queue, writer) = self.patiently(database, || {
             schema::require(database)?;
             Ok((Queue::open(database, tenant_id)?, Writer::open(database, tenant_id, timeout)?))
-        })
+        })?;
+        Ok((model, queue, writer))
     }
 
     fn batch(
@@ -161,49 +185,43 @@ impl Run {
         running: &mut Running,
     ) -> Result<Option<Report>> {
         let started = Instant::now();
-        let before = running.queue.remaining();
         let entries = self.patiently(database, || running.queue.next_batch(database, self.settings.batch))?;
         if entries.is_empty() {
             return Ok(None);
         }
         let batch = running.batches + 1;
-        let (written, error) = match self.score(connection, database, running, &entries) {
+        let (written, error) = match self.score(database, running, &entries) {
             Err(error) if error.is_stale() && database.is_autocommit() => {
-                let error = Some(STALE.to_owned());
-                return Ok(Some(Report {
-                    batch,
-                    remaining: before,
-                    ended_early: true,
-                    error,
-                    ..Report::default()
-                }));
+                let (remaining, error) = (running.remaining, Some(STALE.to_owned()));
+                return Ok(Some(Report { batch, remaining, ended_early: true, error, ..Report::default() }));
             }
             outcome => outcome?,
         };
         running.batches = batch;
         running.written = running.written + written;
+        running.remaining = running.queue.remaining();
+        running.is_concluded = running.queue.is_read();
+        running.failure = running.failure.take().or_else(|| error.clone());
         connection.record(|totals| {
             totals.scored += written.scored;
             totals.detections += written.detections;
             totals.failed += written.failed;
         });
-        let remaining = running.queue.remaining();
         let elapsed_ms = u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX);
+        let remaining = running.remaining;
         Ok(Some(Report { batch, written, remaining, elapsed_ms, error, ..Report::default() }))
     }
 
     /// Classifies and writes one batch; also says why the first of its failed entries failed.
     fn score(
         &self,
-        connection: &Connection,
         database: &Database,
         running: &Running,
         entries: &[Entry],
     ) -> Result<(Written, Option<String>)> {
-        let model = connection.model()?;
-        let classifier = model.classifier()?;
+        let classifier = running.model.classifier()?;
         let texts: Vec<_> = entries.iter().filter_map(Entry::text).collect();
-        let answers = connection.classify(&model, &texts, &|| database.check_interrupt())?;
+        let answers = running.model.classify(&texts, &|| database.check_interrupt())?;
         let mut answers = answers.into_iter();
         let mut failure = None;
         let mut batch = Vec::with_capacity(entries.len());
@@ -215,9 +233,10 @@ impl Run {
             let outcome = answer.and_then(Result::ok).map(|prediction| self.outcome(classifier, &prediction));
             batch.push(Scored { entry, outcome });
         }
-        let Running { queue, writer, record, written: before, .. } = running;
-        let record = record.as_ref().map(|record| (record, *before));
-        Ok((writer.write(database, queue, &batch, record)?, failure))
+        let error = running.failure.as_deref().or(failure.as_deref());
+        let progress =
+            running.record.as_ref().map(|record| Progress { record, before: running.written, error });
+        Ok((running.writer.write(database, &running.queue, &batch, progress)?, failure))
     }
 
     fn outcome<'a>(&self, classifier: &'a Classifier, prediction: &Prediction) -> Outcome<'a> {
@@ -230,6 +249,12 @@ impl Run {
     fn patiently<T>(&self, database: &Database, work: impl FnMut() -> Result<T>) -> Result<T> {
         wait_while_locked(database, self.settings.busy_timeout(), work)
     }
+}
+
+fn origin(model: &Model) -> Origin {
+    let model = model.shared();
+    let revision = model.folder().revision().map(str::to_owned);
+    Origin { revision, sha256: model.sha256().ok().map(str::to_owned) }
 }
 
 fn failure_of(entry: &Entry, answer: Option<&Answer>) -> Option<String> {

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import re
 import shutil
 from pathlib import Path
 
@@ -109,7 +110,8 @@ def test_what_is_not_in_the_cache_is_an_error_that_says_how_to_fetch_and_export_
     assert str(cache) in message
     assert str(cache.parent.parent / "org" / "name@v2") in message
     assert "hf download org/name --revision v2" in message
-    assert "optimum-cli export onnx --task text-classification --model org/name --revision v2 name" in message
+    export = "optimum-cli export onnx --task text-classification --model name name-onnx"
+    assert f"hf download org/name --revision v2 --local-dir name && {export}, then SELECT anomaly_config('model', 'name-onnx')" in message
 
 
 def test_another_revision_than_the_cached_one_is_not_taken(cache):
@@ -132,8 +134,23 @@ def test_a_file_that_the_hub_model_lacks_is_named(cache, missing, remedy):
     snapshot = download(cache, "org/name", MODELS / "levels")
     (snapshot / missing).unlink()
     message = error_of(connect(), "SELECT anomaly_config('model', 'org/name')")
-    assert missing in message or missing == "config.json"
+    # Without a configuration the cache does not count it as a model.
+    assert (f"has no {missing}" in message) == (missing != "config.json")
     assert remedy in message
+
+
+@pytest.mark.parametrize("gone", ["model.onnx", "tokenizer.json", "model.onnx_data"])
+def test_a_link_to_a_file_that_is_gone_is_named(cache, gone):
+    snapshot = download(cache, "org/name", MODELS / "external")
+    (snapshot / gone).resolve().unlink()
+    connection = connect()
+    if gone == "model.onnx_data":  # the graph is read when the model is used
+        one(connection, "SELECT anomaly_config('model', 'org/name')")
+        message = error_of(connection, "SELECT anomaly_label('it failed')")
+        assert "keeps weights in 'model.onnx_data', which is not beside it" in message
+    else:
+        message = error_of(connection, "SELECT anomaly_config('model', 'org/name')")
+        assert f"{gone} is a link to a file that is gone; fetch it again: hf download org/name" in message
 
 
 @pytest.mark.parametrize("weights", ["model.safetensors", "pytorch_model.bin"])
@@ -141,7 +158,7 @@ def test_a_folder_with_weights_of_another_kind_gets_the_export_command(db, tmp_p
     folder = shutil.copytree(MODELS / "levels", tmp_path / "m")
     (folder / "model.onnx").rename(folder / weights)
     message = error_of(db, "SELECT anomaly_config('model', ?)", str(folder))
-    assert f"optimum-cli export onnx --task text-classification --model {folder} {folder}" in message
+    assert f"optimum-cli export onnx --task text-classification --model {folder} {folder}/onnx" in message
 
 
 def test_the_graph_may_lie_under_onnx(cache, db, tmp_path):
@@ -160,19 +177,54 @@ def test_another_graph_can_be_named(db, tmp_path):
     assert "the model answered NaN" in error_of(db, "SELECT anomaly_label('it failed')")
 
 
-def test_a_graph_of_another_name_is_offered(db, tmp_path):
+def test_the_only_graph_needs_no_name(db, tmp_path):
     folder = shutil.copytree(MODELS / "levels", tmp_path / "m")
     (folder / "model.onnx").rename(folder / "model_int8.onnx")
+    assert use(db, str(folder)) == "ERROR"
+
+
+def test_several_graphs_of_other_names_are_offered(db, tmp_path):
+    folder = shutil.copytree(MODELS / "levels", tmp_path / "m")
+    shutil.copyfile(folder / "model.onnx", folder / "model_fp16.onnx")
+    (folder / "model.onnx").rename(folder / "it's.onnx")
     message = error_of(db, "SELECT anomaly_config('model', ?)", str(folder))
-    assert "SELECT anomaly_config('onnx_file', 'model_int8.onnx')" in message
+    assert "it has it's.onnx, model_fp16.onnx" in message
+    remedy = re.search(r"SELECT anomaly_config\('onnx_file', '.*?'\) takes", message)[0].removesuffix(" takes")
+    assert one(db, remedy) == "it's.onnx"
+    assert use(db, str(folder)) == "ERROR"
 
 
 def test_a_graph_that_is_not_there_is_named(db):
     one(db, "SELECT anomaly_config('onnx_file', 'model_fp16.onnx')")
     message = error_of(db, "SELECT anomaly_label('it failed')")
-    assert "has no model_fp16.onnx; it has model.onnx" in message
-    one(db, "SELECT anomaly_config('onnx_file', 'model.onnx')")
+    assert "has no model_fp16.onnx; it has model.onnx: SELECT anomaly_config('onnx_file', '') takes the usual one" in message
+    one(db, "SELECT anomaly_config('onnx_file', '')")
     assert one(db, "SELECT anomaly_label('it failed')") == "ERROR"
+
+
+def test_the_bundled_model_has_one_graph_whatever_was_set(db):
+    one(db, "SELECT anomaly_config('onnx_file', 'model_fp16.onnx')")
+    assert use(db, "bundled") == "SYSTEM_FAILURE"
+
+
+def test_a_relative_folder_is_the_same_from_anywhere(db, tmp_path, monkeypatch):
+    shutil.copytree(MODELS / "levels", tmp_path / "m")
+    monkeypatch.chdir(tmp_path)
+    assert one(db, "SELECT anomaly_config('model', 'm')") == str(tmp_path / "m")
+    monkeypatch.chdir("/")
+    assert one(db, "SELECT anomaly_label('it failed')") == "ERROR"
+
+
+def test_a_file_is_no_folder(db):
+    message = error_of(db, "SELECT anomaly_config('model', ?)", str(MODELS / "levels" / "model.onnx"))
+    assert "model.onnx is a file; give the folder it lies in" in message
+
+
+def test_a_folder_with_a_space_is_quoted_in_the_command(db, tmp_path):
+    folder = shutil.copytree(MODELS / "levels", tmp_path / "my model")
+    (folder / "model.onnx").rename(folder / "model.safetensors")
+    message = error_of(db, "SELECT anomaly_config('model', ?)", str(folder))
+    assert f"--model '{folder}' '{folder}/onnx'" in message
 
 
 @pytest.mark.parametrize("name", ["../model.onnx", "/etc/passwd", "onnx/../../x.onnx"])
@@ -202,6 +254,19 @@ def test_weights_beside_the_graph_may_be_links_to_elsewhere(db, tmp_path, linked
         target = shutil.move(folder / name, tmp_path / f"{name} elsewhere" / "file")
         (folder / name).symlink_to(target)
     assert use(db, str(folder)) == "ERROR"
+
+
+def test_weights_that_were_replaced_are_not_mixed(db, tmp_path):
+    folder = shutil.copytree(MODELS / "external", tmp_path / "m")
+    one(db, "SELECT anomaly_config('model', ?)", str(folder))
+    one(db, "SELECT anomaly_config('threads', 4)")
+    assert one(db, "SELECT anomaly_label('it failed')") == "ERROR"
+    # Other weights of the same size, put there as a whole.
+    other = folder / "other"
+    other.write_bytes(bytes(len((folder / "model.onnx_data").read_bytes())))
+    other.replace(folder / "model.onnx_data")
+    insert(db, *[f"failed {'x ' * (number % 90)}" for number in range(500)])
+    assert totals(db, 500) == (500, 500, 0)
 
 
 def test_weights_that_are_not_beside_the_graph_are_named(db, tmp_path):

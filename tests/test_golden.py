@@ -78,9 +78,3 @@ def score_pending(connection, batch: int, order: str) -> list[float]:
     connection.execute(f"UPDATE log_entries SET ingest_time = {order}")
     connection.execute("SELECT * FROM anomaly_score_pending(?)", (batch,)).fetchall()
     return [score for (score,) in connection.execute("SELECT anomaly_score FROM log_entries ORDER BY id")]
-
-
-def test_a_dynamically_quantised_model_would_score_by_its_batch():
-    """The premise of the rule that such a model sees one row at a time: its graph is of that kind."""
-    graph = (golden.GOLDEN / golden.DYNAMIC / "model.onnx").read_bytes()
-    assert b"DynamicQuantizeLinear" in graph

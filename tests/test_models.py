@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 
 import pytest
@@ -123,3 +124,20 @@ def test_a_model_can_be_mended_and_used(db, folder):
     error_of(db, "SELECT anomaly_label('failed')")
     (folder / "model.onnx").write_bytes(good)
     assert one(db, "SELECT anomaly_label('failed')") == "ERROR"
+
+
+def test_a_model_that_is_not_told_what_is_padding_scores_by_the_text_alone(db):
+    use_model(db, "no-mask")
+    texts = ["failed", "ok", *[f"failed {'x ' * number}" for number in range(20)], "failed"]
+    alone = [one(db, "SELECT anomaly_score(?)", text) for text in texts]
+    one(db, "SELECT anomaly_reset()")
+    together = db.execute("SELECT score FROM anomaly_classify_each(?)", (json.dumps(texts),)).fetchall()
+    assert [score for (score,) in together] == pytest.approx(alone, abs=1e-5)
+
+
+def test_a_model_of_narrow_numbers_is_read_as_any_other(db):
+    texts = ["failed failed", "ok", "slow slow", "denied"]
+    sql = "SELECT label, round(score, 2) FROM anomaly_classify_each(?)"
+    expected = db.execute(sql, (json.dumps(texts),)).fetchall()
+    use_model(db, "narrow")
+    assert db.execute(sql, (json.dumps(texts),)).fetchall() == expected

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import json
+import threading
+import time
 
 import pytest
 from conftest import MODELS, SQLITE, connect, error_of, insert, one, totals, use_model
 from test_scoring import TIME
+from test_transactions import guarded, run_together
 
 CALLS = ["SELECT sum(scored) FROM anomaly_score_pending(2, 0.6)", "SELECT anomaly_score_all(2, 0.6)"]
 
@@ -30,7 +33,7 @@ def test_a_call_leaves_one_row(db, call):
     assert run == {
         "tenant_id": "", "model": str(MODELS / "levels"), "revision": None,
         "sha256": hashlib.sha256(graph).hexdigest(), "threshold": 0.6, "scored": 4, "detections": 2, "failed": 1,
-        "remaining": 0, "error": None,
+        "remaining": 0, "error": "entry 'e4': its text is NULL",
     }  # fmt: skip
 
 
@@ -47,10 +50,9 @@ def test_what_a_run_scored_lies_between_its_start_and_its_end(db, call):
 
 
 @pytest.mark.parametrize("call", CALLS)
-def test_a_call_that_finds_nothing_leaves_a_row_too(db, call):
+def test_a_call_that_finds_nothing_leaves_no_row(db, call):
     one(db, call)
-    (run,) = runs(db)
-    assert (run["scored"], run["remaining"], run["finished"] is None) == (0, 0, False)
+    assert runs(db) == []
 
 
 def test_a_call_without_a_model_leaves_none(db):
@@ -66,7 +68,19 @@ def test_a_call_that_fails_says_why(db, call):
     message = error_of(db, call)
     (run,) = runs(db)
     assert run["error"] in message
-    assert (run["scored"], run["remaining"], run["finished"] is None) == (0, 0, False)
+    assert (run["scored"], run["remaining"], run["finished"] is None) == (0, 1, False)
+
+
+@pytest.mark.parametrize("call", CALLS)
+def test_a_call_that_fails_in_the_middle_says_what_remains(db, call):
+    insert(db, *["failed failed"] * 5)
+    db.execute("""
+        CREATE TRIGGER enough BEFORE INSERT ON detections WHEN (SELECT count(*) FROM detections) >= 2
+        BEGIN SELECT RAISE(ABORT, 'enough'); END""")
+    assert "enough" in error_of(db, call)
+    (run,) = runs(db)
+    assert (run["scored"], run["detections"], run["remaining"]) == (2, 2, 3)
+    assert "enough" in run["error"]
 
 
 def test_a_model_that_is_gone_is_recorded(monkeypatch):
@@ -75,7 +89,7 @@ def test_a_model_that_is_gone_is_recorded(monkeypatch):
     one(connection, "SELECT anomaly_init()")
     error_of(connection, CALLS[0])
     (run,) = runs(connection)
-    assert (run["model"], run["sha256"]) == ("/no/such/model", None)
+    assert (run["model"], run["sha256"], run["remaining"]) == ("/no/such/model", None, None)
     assert "there is no folder" in run["error"]
 
 
@@ -129,20 +143,101 @@ def test_a_table_of_that_name_with_other_columns_is_left_alone(db):
     assert one(db, "SELECT count(*) FROM anomaly_runs") == 0
 
 
-def test_a_read_only_database_with_nothing_pending_is_no_error(path):
+@pytest.mark.parametrize(
+    "table",
+    [
+        "TABLE anomaly_runs AS SELECT * FROM old WHERE 0",  # the same columns, but no key
+        "VIEW anomaly_runs AS SELECT * FROM old",
+        "TABLE anomaly_runs ({columns}, lane NOT NULL, PRIMARY KEY (id))",
+    ],
+)
+def test_a_table_that_cannot_take_the_record_is_left_alone(db, table):
+    db.execute("DROP VIEW anomaly_recent_runs")
+    columns = ", ".join(name for (name,) in db.execute("SELECT name FROM pragma_table_info('anomaly_runs')"))
+    db.execute("ALTER TABLE anomaly_runs RENAME TO old")
+    db.execute(f"CREATE {table.format(columns=columns)}")
+    insert(db, "failed failed")
+    assert totals(db) == (1, 1, 0)
+    message = error_of(db, "SELECT anomaly_init()")
+    assert "table anomaly_runs is not the one" in message or "anomaly_runs is a view" in message
+
+
+@pytest.mark.parametrize("call", CALLS)
+def test_nothing_pending_writes_nothing(path, call):
     reader = connect(f"file:{path}?mode=ro", uri=True)
     use_model(reader, "levels")
-    assert totals(reader) == (0, 0, 0)
+    one(reader, call)
 
 
-def test_nothing_pending_does_not_wait_for_a_lock(path):
-    db, other = connect(path, timeout=0), connect(path)
+@pytest.mark.parametrize("call", CALLS)
+def test_nothing_pending_waits_for_no_lock(path, call):
+    db, other = connect(path, timeout=60), connect(path)
     use_model(db, "levels")
+    one(db, call)
     other.execute("BEGIN IMMEDIATE")
-    assert totals(db) == (0, 0, 0)
-    assert not db.in_transaction
-    other.execute("ROLLBACK")
-    assert runs(db) == []
+    before = time.monotonic()
+    one(db, call)
+    # Whoever waited would wait a minute.
+    assert time.monotonic() - before < 30
+
+
+@pytest.mark.parametrize("call", CALLS)
+def test_nothing_pending_leaves_the_transaction_of_the_host_alone(db, call):
+    db.executescript("CREATE TABLE mine (a); CREATE TRIGGER no BEFORE INSERT ON anomaly_runs BEGIN SELECT RAISE(ROLLBACK, 'no'); END")
+    db.execute("BEGIN")
+    db.execute("INSERT INTO mine VALUES ('precious')")
+    one(db, call)
+    assert db.in_transaction
+    db.execute("COMMIT")
+    assert one(db, "SELECT a FROM mine") == "precious"
+
+
+def test_a_record_that_ends_the_transaction_of_the_host_is_told(db):
+    db.executescript("CREATE TABLE mine (a); CREATE TRIGGER no BEFORE INSERT ON anomaly_runs BEGIN SELECT RAISE(ROLLBACK, 'no'); END")
+    insert(db, "failed failed")
+    db.execute("BEGIN")
+    db.execute("INSERT INTO mine VALUES ('precious')")
+    assert "no" in error_of(db, CALLS[1])
+    assert one(db, "SELECT count(*) FROM log_entries WHERE anomaly_scored_at IS NULL") == 1
+
+
+def test_a_run_goes_on_with_the_model_it_began_with(db):
+    insert(db, *["failed failed"] * 4)
+    rows = db.execute("SELECT * FROM anomaly_score_pending(2)")
+    use_model(db, "all-nan")
+    rows.fetchall()
+    (run,) = runs(db)
+    assert (run["model"], run["scored"]) == (str(MODELS / "levels"), 4)
+    assert "the model answered NaN" in error_of(db, "SELECT anomaly_label('failed failed')")
+
+
+def test_weights_beside_the_graph_are_part_of_the_hash(db):
+    use_model(db, "external")
+    insert(db, "ok")
+    one(db, CALLS[1])
+    folder = MODELS / "external"
+    content = (folder / "model.onnx").read_bytes() + (folder / "model.onnx_data").read_bytes()
+    assert runs(db)[0]["sha256"] == hashlib.sha256(content).hexdigest()
+
+
+def test_every_run_of_scorers_side_by_side_is_finished(path):
+    connections = [connect(path, check_same_thread=False, timeout=0) for _ in range(4)]
+    for connection in connections:
+        use_model(connection, "levels")
+    insert(connections[0], *[f"failed failed {number}" for number in range(1000)])
+    run_together([threading.Thread(target=guarded(one), args=[c, "SELECT anomaly_score_all(20)"]) for c in connections])
+    recorded = runs(connections[0])
+    assert sum(run["scored"] for run in recorded) == 1000
+    assert all(run["finished"] and run["remaining"] == 0 for run in recorded)
+
+
+def test_entries_that_others_took_away_leave_a_run_finished(db):
+    insert(db, *["ok"] * 5)
+    rows = db.execute("SELECT * FROM anomaly_score_pending(2)")
+    db.execute("DELETE FROM log_entries WHERE anomaly_scored_at IS NULL")
+    rows.fetchall()
+    (run,) = runs(db)
+    assert (run["finished"] is None, run["remaining"]) == (False, 0)
 
 
 def test_the_view_and_the_status_show_the_last_ones(db):

@@ -205,7 +205,7 @@ def test_status_has_these_keys(db):
     keys = [key for (key,) in db.execute("SELECT key FROM anomaly_status")]
     assert keys == [
         "version", "sqlite_version", "onnxruntime", "onnxruntime_library", "providers", "model", "model_loaded",
-        "model_file", "model_revision", "model_sha256", "labels", "device", "provider", "threads", "cache_hits",
+        "model_file", "model_revision", "model_sha256", "labels", "anomalous_labels", "device", "provider", "threads", "cache_hits",
         "cache_misses", "cached_texts", "scored", "failed", "inserted_detections", "pending_entries", "detections",
         "last_runs", "last_error",
     ]  # fmt: skip

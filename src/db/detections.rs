@@ -77,6 +77,17 @@ impl Add for Written {
     }
 }
 
+/// The record of a run, and how far it had come before a batch.
+#[derive(Clone, Copy, Debug)]
+pub struct Progress<'a> {
+    /// The run's row.
+    pub record: &'a Record,
+    /// What was written before.
+    pub before: Written,
+    /// Why the first of its failed entries failed.
+    pub error: Option<&'a str>,
+}
+
 /// Writes batches to the tables of one database.
 #[derive(Debug)]
 pub struct Writer {
@@ -96,13 +107,13 @@ impl Writer {
     ///
     /// Detections come first. Where no savepoint protects the batch, a retry then finds entries still pending whose
     /// detections exist, which it skips, and never a scored entry whose detection was lost.
-    /// With it goes the record of its run, if one is kept, which had written so much before.
+    /// With it goes the record of its run, if one is kept.
     pub fn write(
         &self,
         database: &Database,
         queue: &Queue,
         batch: &[Scored<'_>],
-        record: Option<(&Record, Written)>,
+        record: Option<Progress<'_>>,
     ) -> Result<Written> {
         let undo = "UPDATE log_entries SET anomaly_scored_at = NULL WHERE 0";
         atomically(database, self.timeout, Some(undo), |database| {
@@ -110,8 +121,9 @@ impl Writer {
             let detections = self.insert_detections(database, queue, &scored_at, batch)?;
             let (scored, failed) = update_entries(database, queue, &scored_at, batch)?;
             let written = Written { scored, detections, failed };
-            if let Some((record, before)) = record {
-                record.write(database, before + written, queue.remaining(), queue.is_read(), None)?;
+            if let Some(Progress { record, before, error }) = record {
+                let remaining = Some(queue.remaining());
+                record.write(database, before + written, remaining, queue.is_read(), error)?;
             }
             Ok(written)
         })

@@ -35,30 +35,38 @@ pub const COLUMNS: &[&str] = &[
 pub struct Record {
     id: String,
     started: String,
-    /// The tenant whose rows are scored.
-    pub tenant_id: String,
-    /// The model as the user named it.
-    pub model: String,
+    tenant_id: String,
+    model: String,
+    threshold: f64,
+    origin: Origin,
+}
+
+/// Which files a model is made of.
+#[derive(Debug, Default)]
+pub struct Origin {
     /// The commit of a model of the Hugging Face hub.
     pub revision: Option<String>,
-    /// The SHA-256 of the graph's file.
+    /// The SHA-256 of the graph's file, and of the weights beside it.
     pub sha256: Option<String>,
-    /// The lowest score that makes a detection.
-    pub threshold: f64,
 }
 
 impl Record {
-    /// A run that begins now; `None` in a database that keeps no record.
-    pub fn begin(database: &Database, tenant_id: &str, model: &str, threshold: f64) -> Option<Self> {
-        schema::has_runs(database).unwrap_or(false).then(|| Self {
+    /// A run that begins now, with the model as the user named it; `None` in a database that keeps no record.
+    pub fn begin(database: &Database, tenant_id: &str, model: &str, threshold: f64) -> Result<Option<Self>> {
+        Ok(schema::has_runs(database)?.then(|| Self {
             id: Uuid::new_v4().to_string(),
             started: now(),
             tenant_id: tenant_id.to_owned(),
             model: model.to_owned(),
-            revision: None,
-            sha256: None,
             threshold,
-        })
+            origin: Origin::default(),
+        }))
+    }
+
+    /// The same run, once it is known what the model's name stands for.
+    #[must_use]
+    pub fn with(self, origin: Origin) -> Self {
+        Self { origin, ..self }
     }
 
     /// Writes the row, over the one that an earlier batch wrote. `finished` says that nothing more will come.
@@ -66,9 +74,9 @@ impl Record {
         &self,
         database: &Database,
         written: Written,
-        remaining: usize,
+        remaining: Option<usize>,
         finished: bool,
-        error: Option<&Error>,
+        error: Option<&str>,
     ) -> Result<()> {
         let mut upsert = database.connection.prepare(
             "INSERT INTO anomaly_runs (id, tenant_id, model, revision, sha256, threshold, started, finished, scored,
@@ -82,27 +90,49 @@ impl Record {
             self.id,
             self.tenant_id,
             self.model,
-            self.revision,
-            self.sha256,
+            self.origin.revision,
+            self.origin.sha256,
             self.threshold,
             self.started,
             finished.then(now),
             written.scored as i64,
             written.detections as i64,
             written.failed as i64,
-            remaining as i64,
-            error.map(Error::to_string),
+            remaining.map(|count| count as i64),
+            error,
         ];
         database.write(&mut upsert, parameters).map(drop)
     }
 
-    /// Writes the row of a run that ended outside a batch, where that is possible at once: what the run did, or why
-    /// it failed, is told to the caller in any case.
-    pub fn conclude(&self, database: &Database, written: Written, remaining: usize, error: Option<&Error>) {
+    /// Writes the row of a run whose end was seen after its last batch.
+    ///
+    /// Inside the host's transaction it is a write like any other. Outside one it is worth a moment, but no failure of
+    /// a run that has done all it was to do.
+    pub fn conclude(&self, database: &Database, written: Written, error: Option<&str>) -> Result<()> {
+        let outcome = self.end(database, written, Some(0), error);
+        if database.is_autocommit() { Ok(()) } else { outcome }
+    }
+
+    /// Writes the row of a run that failed, where that can be done within a moment. Why it failed is told to the caller
+    /// in any case, who decides on a transaction of his own.
+    pub fn fail(&self, database: &Database, written: Written, remaining: Option<usize>, error: &Error) {
+        if database.is_autocommit() {
+            let _ = self.end(database, written, remaining, Some(&error.to_string()));
+        }
+    }
+
+    fn end(
+        &self,
+        database: &Database,
+        written: Written,
+        remaining: Option<usize>,
+        error: Option<&str>,
+    ) -> Result<()> {
+        const PATIENCE: Duration = Duration::from_secs(1);
         let undo = "UPDATE anomaly_runs SET finished = NULL WHERE 0";
-        let _ = atomically(database, Duration::ZERO, Some(undo), |database| {
+        atomically(database, PATIENCE, Some(undo), |database| {
             self.write(database, written, remaining, true, error)
-        });
+        })
     }
 }
 

@@ -90,6 +90,10 @@ pub fn init(database: &Database, timeout: Duration) -> Result<Vec<String>> {
             }
             require_columns(database, table)?;
         }
+        if !has_runs(database)? {
+            let problem = format!("table {} is not the one that this makes; {FOREIGN}", RUNS.name);
+            return Err(Error::new(Kind::Database(rusqlite::ffi::SQLITE_ERROR), problem));
+        }
         database.execute(INDEXES)?;
         index_entries_of_detections(database)?;
         let created = objects(database)?.into_iter().filter(|object| !before.contains(object));
@@ -114,10 +118,23 @@ pub fn has_scorer(database: &Database) -> Result<bool> {
     Ok(has(&columns(database, DETECTIONS.name)?, "scorer"))
 }
 
-/// Whether runs are recorded here.
+/// Whether runs are recorded here: in a table with our columns, by a unique id, where no other column must be filled.
 pub fn has_runs(database: &Database) -> Result<bool> {
-    let present = columns(database, RUNS.name)?;
-    Ok(RUNS.needed.iter().all(|column| has(&present, column)))
+    let has_columns = has_all(&columns(database, RUNS.name)?, RUNS.needed);
+    Ok(has_columns && !is_view(database, RUNS.name)? && accepts_runs(database)?)
+}
+
+fn accepts_runs(database: &Database) -> Result<bool> {
+    let ours = RUNS.needed.join("', '");
+    database.value(
+        &format!(
+            "SELECT count(*) FILTER (WHERE pk > 0 AND name = 'id' COLLATE NOCASE) = 1
+                AND count(*) FILTER (WHERE pk > 0) = 1
+                AND count(*) FILTER (WHERE \"notnull\" AND dflt_value IS NULL AND lower(name) NOT IN ('{ours}')) = 0
+             FROM pragma_table_xinfo(?1)"
+        ),
+        [RUNS.name],
+    )
 }
 
 fn require_columns(database: &Database, table: &Table) -> Result<()> {
@@ -142,19 +159,22 @@ const FOREIGN: &str = "this is a table of something else: rename it, or keep the
 
 /// Scores are written to a table: a view has no rows of its own to find again.
 fn refuse_view(database: &Database, name: &str) -> Result<()> {
-    let view: bool = database.value(
-        "SELECT EXISTS (
-             SELECT 1 FROM (SELECT type, name FROM sqlite_temp_master UNION ALL SELECT type, name FROM sqlite_master)
-             WHERE type = 'view' AND name = ?1 COLLATE NOCASE)",
-        [name],
-    )?;
-    if !view {
+    if !is_view(database, name)? {
         return Ok(());
     }
     Err(Error::new(
         Kind::Database(rusqlite::ffi::SQLITE_ERROR),
         format!("{name} is a view; anomalies are scored in a table: give the view another name"),
     ))
+}
+
+fn is_view(database: &Database, name: &str) -> Result<bool> {
+    database.value(
+        "SELECT EXISTS (
+             SELECT 1 FROM (SELECT type, name FROM sqlite_temp_master UNION ALL SELECT type, name FROM sqlite_master)
+             WHERE type = 'view' AND name = ?1 COLLATE NOCASE)",
+        [name],
+    )
 }
 
 /// A detection is looked up by its entry; where old duplicates rule out a unique index, a plain one must do.
@@ -183,6 +203,10 @@ pub(super) fn columns(database: &Database, table: &str) -> Result<Vec<String>> {
     let mut statement = database.connection.prepare("SELECT name FROM pragma_table_xinfo(?1)")?;
     let names = statement.query_map([table], |row| row.get(0))?;
     Ok(names.collect::<rusqlite::Result<_>>()?)
+}
+
+fn has_all(columns: &[String], wanted: &[&str]) -> bool {
+    wanted.iter().all(|column| has(columns, column))
 }
 
 pub(super) fn has(columns: &[String], column: &str) -> bool {

@@ -86,13 +86,14 @@ impl Drop for Savepoint<'_> {
         if !self.open || !is_left() {
             return;
         }
-        let undone = self.database.execute("ROLLBACK TO sqlite_anomaly");
-        let released = self.database.execute("RELEASE sqlite_anomaly");
-        if self.outermost && released.is_err() {
-            // To release the outermost is to commit, which readers can refuse; they cannot refuse a rollback.
-            let _ = self.database.execute("ROLLBACK");
-        }
-        if (undone.is_err() || self.outermost)
+        // To release the outermost is to commit, which readers can refuse; they cannot refuse a rollback.
+        let undone = if self.outermost {
+            self.database.execute("ROLLBACK")
+        } else {
+            let undone = self.database.execute("ROLLBACK TO sqlite_anomaly");
+            undone.and(self.database.execute("RELEASE sqlite_anomaly"))
+        };
+        if undone.is_err()
             && is_left()
             && let Some(undo) = &mut self.undo
         {

@@ -1,13 +1,24 @@
 //! Inference batches: rows of like length together, cut by padded tokens.
 
+/// Which rows may share a batch, so that no row's score depends on the rows beside it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Sharing {
+    /// Any: the shorter ones are padded.
+    Padded,
+    /// Those of the same length.
+    SameLength,
+    /// None.
+    None,
+}
+
 /// How small a batch may get for the sake of giving every thread one.
 const WORTH_A_BATCH: usize = 64;
 
 /// Splits rows of the given lengths into batches of row numbers, of at most `most` tokens, padding included.
 ///
 /// Sorting by length leaves almost nothing to pad; the longest come first, so that no thread starts on a long batch
-/// when the others are done. Few rows are spread over the threads. Rows that may not share a batch get one each.
-pub(super) fn plan(lengths: &[usize], batchable: bool, most: usize, threads: usize) -> Vec<Vec<usize>> {
+/// when the others are done. Few rows are spread over the threads.
+pub(super) fn plan(lengths: &[usize], sharing: Sharing, most: usize, threads: usize) -> Vec<Vec<usize>> {
     let share = lengths.iter().sum::<usize>().div_ceil(threads.max(1));
     let budget = share.clamp(WORTH_A_BATCH, most);
     let mut rows: Vec<_> = lengths.iter().copied().enumerate().collect();
@@ -15,8 +26,13 @@ pub(super) fn plan(lengths: &[usize], batchable: bool, most: usize, threads: usi
     let mut batches: Vec<Vec<usize>> = Vec::new();
     let mut longest = 0;
     for (row, length) in rows {
+        let may_share = match sharing {
+            Sharing::Padded => true,
+            Sharing::SameLength => length == longest,
+            Sharing::None => false,
+        };
         match batches.last_mut() {
-            Some(batch) if batchable && (batch.len() + 1) * longest <= budget => batch.push(row),
+            Some(batch) if may_share && (batch.len() + 1) * longest <= budget => batch.push(row),
             _ => {
                 longest = length.max(1);
                 batches.push(vec![row]);
@@ -35,7 +51,7 @@ mod tests {
     #[test]
     fn every_row_is_in_one_batch() {
         let lengths: Vec<_> = (0..1000).map(|row| (row * 37) % 200 + 1).collect();
-        let mut rows: Vec<_> = plan(&lengths, true, MOST, 2).into_iter().flatten().collect();
+        let mut rows: Vec<_> = plan(&lengths, Sharing::Padded, MOST, 2).into_iter().flatten().collect();
         rows.sort_unstable();
         assert_eq!(rows, (0..1000).collect::<Vec<_>>());
     }
@@ -43,7 +59,7 @@ mod tests {
     #[test]
     fn a_batch_is_bounded_by_its_padded_tokens() {
         let lengths: Vec<_> = (0..1000).map(|row| (row * 37) % 700 + 1).collect();
-        for batch in plan(&lengths, true, MOST, 2) {
+        for batch in plan(&lengths, Sharing::Padded, MOST, 2) {
             let longest = batch.iter().map(|&row| lengths[row]).max().unwrap_or(0);
             assert!(batch.len() == 1 || batch.len() * longest <= MOST);
         }
@@ -51,18 +67,23 @@ mod tests {
 
     #[test]
     fn rows_of_like_length_share_a_batch() {
-        assert_eq!(plan(&[10, 300, 11, 300], true, MOST, 1), [vec![1], vec![3], vec![2, 0]]);
+        assert_eq!(plan(&[10, 300, 11, 300], Sharing::Padded, MOST, 1), [vec![1], vec![3], vec![2, 0]]);
     }
 
     #[test]
     fn few_rows_are_spread_over_the_threads() {
-        assert_eq!(plan(&[20; 16], true, MOST, 1).len(), 1);
-        assert_eq!(plan(&[20; 16], true, MOST, 2).len(), 2);
-        assert_eq!(plan(&[20; 3], true, MOST, 16).len(), 1);
+        assert_eq!(plan(&[20; 16], Sharing::Padded, MOST, 1).len(), 1);
+        assert_eq!(plan(&[20; 16], Sharing::Padded, MOST, 2).len(), 2);
+        assert_eq!(plan(&[20; 3], Sharing::Padded, MOST, 16).len(), 1);
+    }
+
+    #[test]
+    fn rows_that_cannot_be_padded_share_with_their_like() {
+        assert_eq!(plan(&[5, 7, 5, 7], Sharing::SameLength, MOST, 1), [vec![1, 3], vec![0, 2]]);
     }
 
     #[test]
     fn rows_that_may_not_share_get_a_batch_each() {
-        assert_eq!(plan(&[5, 5, 5], false, MOST, 1).len(), 3);
+        assert_eq!(plan(&[5, 5, 5], Sharing::None, MOST, 1).len(), 3);
     }
 }

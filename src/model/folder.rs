@@ -1,23 +1,30 @@
 //! Finding the files of a model by the name the user gave it.
 
-use std::ffi::OsString;
-use std::fs::{self, File};
+use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
 use serde_json::Value as Json;
-use sha2::{Digest, Sha256};
 
 use super::hub::{self, HubId, Snapshot};
 use super::labels::Head;
 use crate::error::{Error, Result};
+use crate::severity::Label;
 
 /// The name of the model that ships with the extension.
 const BUNDLED: &str = "bundled";
 
+/// Whether the name is that of the model which ships with the extension.
+pub fn is_bundled(name: &str) -> bool {
+    name == BUNDLED
+}
+
 /// Where the graph is looked for, relative to the model's folder.
 const GRAPHS: &[&str] = &["model.onnx", "onnx/model.onnx"];
+
+/// What the tokenizer class of transformers reads beside the tokenizer; a model may lack it.
+const TOKENIZER_CONFIG: &str = "tokenizer_config.json";
 
 /// The files of a model.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -29,12 +36,14 @@ pub struct Folder {
 }
 
 /// Length and time of a file: another one means other content.
-type Stamp = (u64, Option<SystemTime>);
+pub(super) type Stamp = (u64, Option<SystemTime>);
 
 impl Folder {
     /// Finds the model that `name` stands for: `bundled`, which lies in `model/` under `beside`; a folder; or a name
     /// on the Hugging Face hub, in the local cache. `onnx_file` names the graph in it, where it is not called as usual.
     pub fn find(name: &str, onnx_file: &str, beside: Option<&Path>) -> Result<Self> {
+        // What is said of another model's file is not meant for the bundled one.
+        let onnx_file = if is_bundled(name) { "" } else { onnx_file };
         let found = Place::find(name, beside).and_then(|place| place.files(onnx_file));
         found.map_err(|error| error.context(format_args!("model '{name}'")))
     }
@@ -43,10 +52,7 @@ impl Folder {
     pub(super) fn check_unchanged(&self) -> Result<()> {
         match stamps(&self.path, &self.graph) {
             Ok(stamps) if stamps == self.stamps => Ok(()),
-            _ => Err(Error::model(format!(
-                "the files in {} changed since the model was found; SELECT anomaly_reset() takes the new ones",
-                self.path.display()
-            ))),
+            _ => Err(changed(&self.path)),
         }
     }
 
@@ -75,32 +81,30 @@ impl Folder {
         self.path.join("tokenizer.json")
     }
 
-    /// The names of the labels, upper-cased, in the order of the logits.
-    pub fn labels(&self) -> Result<Vec<String>> {
-        let head = Head::from_config(&self.read_config()?)?;
-        Ok(head.labels().iter().map(|label| label.name.clone()).collect())
-    }
-
-    /// The SHA-256 of the graph's file, in hexadecimal.
-    pub(super) fn graph_sha256(&self) -> Result<String> {
-        self.check_unchanged()?;
-        let unreadable = |error| Error::model(format!("{} cannot be read: {error}", self.graph.display()));
-        let mut hasher = Sha256::new();
-        File::open(&self.graph).and_then(|mut file| io::copy(&mut file, &mut hasher)).map_err(unreadable)?;
-        Ok(hasher.finalize().iter().map(|byte| format!("{byte:02x}")).collect())
+    /// The labels in the order of the logits.
+    pub fn labels(&self) -> Result<Vec<Label>> {
+        Ok(Head::from_config(&self.read_config()?)?.labels().to_vec())
     }
 
     /// Reads the configuration.
     pub(super) fn read_config(&self) -> Result<Json> {
-        let path = self.config();
-        let unusable =
-            |problem: String| Error::model(format!("{} cannot be used: {problem}", path.display()));
-        let text = fs::read_to_string(&path).map_err(|error| unusable(error.to_string()))?;
-        let config: Json = serde_json::from_str(&text).map_err(|error| {
-            unusable(format!("{error}; it must be the configuration of a Hugging Face model"))
-        })?;
-        if config.is_object() { Ok(config) } else { Err(unusable("it is not a JSON object".to_owned())) }
+        read_object(&self.config())
     }
+
+    /// Reads what the model's tokenizer class is to know; nothing where there is no such file.
+    pub(super) fn read_tokenizer_config(&self) -> Result<Json> {
+        let path = self.path.join(TOKENIZER_CONFIG);
+        if path.is_file() { read_object(&path) } else { Ok(Json::Null) }
+    }
+}
+
+/// Reads a JSON object.
+fn read_object(path: &Path) -> Result<Json> {
+    let unusable = |problem: String| Error::model(format!("{} cannot be used: {problem}", path.display()));
+    let text = fs::read_to_string(path).map_err(|error| unusable(error.to_string()))?;
+    let config: Json = serde_json::from_str(&text)
+        .map_err(|error| unusable(format!("{error}; it must be that of a Hugging Face model")))?;
+    if config.is_object() { Ok(config) } else { Err(unusable("it is not a JSON object".to_owned())) }
 }
 
 /// Where a name leads, before it is known what is there.
@@ -111,11 +115,14 @@ struct Place<'a> {
 
 impl<'a> Place<'a> {
     fn find(name: &'a str, beside: Option<&Path>) -> Result<Self> {
-        let path = if name == BUNDLED { bundled(beside)? } else { PathBuf::from(name) };
+        let path = if is_bundled(name) { bundled(beside)? } else { PathBuf::from(name) };
         // Whole, so that a message shows which folder a relative name meant.
         let path = std::path::absolute(&path).unwrap_or(path);
         if path.is_dir() {
             return Ok(Self { path, hub: None });
+        }
+        if path.is_file() {
+            return Err(Error::model(format!("{} is a file; give the folder it lies in", path.display())));
         }
         let Some(id) = HubId::parse(name) else {
             return Err(Error::model(format!(
@@ -128,39 +135,29 @@ impl<'a> Place<'a> {
         match cache.as_deref().and_then(|cache| id.find(cache)) {
             Some(Snapshot { folder, commit }) => Ok(Self { path: folder, hub: Some((id, commit)) }),
             None => Err(Error::model(format!(
-                "there is no folder {path}, and {cache} has no {id}. To fetch it: {download}; to export it into a \
-                 folder, if it holds no ONNX file: {export}. The one that ships with the extension is called 'bundled'",
+                "there is no folder {path}, and {cache} has no {id}. To fetch it: {download}. If it holds no ONNX \
+                 file: {export}. The one that ships with the extension is called 'bundled'",
                 path = path.display(),
                 cache = cache.as_deref().map_or_else(
                     || "no Hugging Face cache (no home folder is known)".to_owned(),
                     |cache| format!("the Hugging Face cache {}", cache.display())
                 ),
                 download = id.download_command(),
-                export = id.export_command(),
+                export = export(id),
             ))),
         }
     }
 
     /// Finds the files that a model needs, or says what would make them.
     fn files(self, onnx_file: &str) -> Result<Folder> {
-        if !self.path.join("config.json").is_file() {
-            let remedy = match &self.hub {
-                Some((id, _)) => format!("fetch it: {}", id.download_command()),
-                None => "copy the one of the Hugging Face model here".to_owned(),
-            };
-            return Err(self.lacks("config.json", &remedy));
-        }
-        if !self.path.join("tokenizer.json").is_file() {
-            let remedy = match &self.hub {
-                Some((id, _)) => {
-                    format!("make it in a folder, which can then be named: {}", id.export_command())
-                }
-                None => {
-                    "save it with AutoTokenizer.from_pretrained(MODEL).save_pretrained(FOLDER)".to_owned()
-                }
-            };
-            return Err(self.lacks("tokenizer.json", &remedy));
-        }
+        self.require("config.json", |id| match id {
+            Some(id) => format!("fetch it: {}", id.download_command()),
+            None => "copy the one of the Hugging Face model here".to_owned(),
+        })?;
+        self.require("tokenizer.json", |id| match id {
+            Some(id) => format!("make a folder with one: {}", export(*id)),
+            None => "save it with AutoTokenizer.from_pretrained(MODEL).save_pretrained(FOLDER)".to_owned(),
+        })?;
         let graph = self.graph(onnx_file)?;
         // The same folder under any name, and from any working directory, is the same model.
         let unreadable = |error| Error::model(format!("{}: {error}", self.path.display()));
@@ -170,45 +167,76 @@ impl<'a> Place<'a> {
         Ok(Folder { path, graph, revision: self.hub.map(|(_, commit)| commit), stamps })
     }
 
-    /// The name of the graph's file in the folder.
+    fn require(&self, file: &str, remedy: impl FnOnce(Option<&HubId<'_>>) -> String) -> Result<()> {
+        if self.path.join(file).is_file() {
+            return Ok(());
+        }
+        self.refuse_dangling(&[file])?;
+        Err(self.lacks(file, &remedy(self.hub.as_ref().map(|(id, _)| id))))
+    }
+
+    /// The name of the graph's file in the folder: the given one, else the usual ones, else the only one there is.
     fn graph(&self, onnx_file: &str) -> Result<String> {
         let names = if onnx_file.is_empty() { GRAPHS } else { &[onnx_file][..] };
         if let Some(name) = names.iter().find(|name| self.path.join(name).is_file()) {
             return Ok((*name).to_owned());
         }
+        self.refuse_dangling(names)?;
         let others = self.onnx_files();
-        let remedy = match others.first() {
-            Some(other) => format!(
-                "it has {}: SELECT anomaly_config('onnx_file', '{other}') takes that one",
-                others.join(", ")
-            ),
-            None => format!("export the model: {}", self.export_command()),
+        let remedy = match &others[..] {
+            [] => format!("export the model: {}", self.export_commands()),
+            [only] if onnx_file.is_empty() => return Ok(only.clone()),
+            [first, ..] => {
+                let is_usual = others.iter().any(|other| GRAPHS.contains(&other.as_str()));
+                let file = if is_usual { String::new() } else { first.replace('\'', "''") };
+                format!(
+                    "it has {}: SELECT anomaly_config('onnx_file', '{file}') {}, then name the model again",
+                    others.join(", "),
+                    if is_usual { "takes the usual one" } else { "takes the first" }
+                )
+            }
         };
         Err(self.lacks(&names.join(" or "), &remedy))
     }
 
+    /// In the Hugging Face cache, a file that was deleted or not downloaded completely is a link to nowhere.
+    fn refuse_dangling(&self, names: &[&str]) -> Result<()> {
+        let Some(name) = names.iter().find(|name| self.path.join(name).is_symlink()) else { return Ok(()) };
+        let remedy = match &self.hub {
+            Some((id, _)) => format!("fetch it again: {}", id.download_command()),
+            None => "put it back".to_owned(),
+        };
+        Err(Error::model(format!(
+            "{} is a link to a file that is gone; {remedy}",
+            self.path.join(name).display()
+        )))
+    }
+
     /// The names of the ONNX files there are.
     fn onnx_files(&self) -> Vec<String> {
-        let is_onnx = |name: &String| name.ends_with(".onnx");
         let names = |folder: &str| {
             let entries = fs::read_dir(self.path.join(folder)).into_iter().flatten().flatten();
-            let names = entries.map(|entry| entry.file_name().to_string_lossy().into_owned()).filter(is_onnx);
-            names.map(|name| format!("{folder}{name}")).collect::<Vec<_>>()
+            let names = entries.map(|entry| format!("{folder}{}", entry.file_name().to_string_lossy()));
+            let is_onnx = |name: &String| name.ends_with(".onnx") && self.path.join(name).is_file();
+            names.filter(is_onnx).collect::<Vec<_>>()
         };
         let mut names = [names(""), names("onnx/")].concat();
         names.sort();
         names
     }
 
-    fn export_command(&self) -> String {
+    fn export_commands(&self) -> String {
         const WEIGHTS: &[&str] = &["model.safetensors", "model.safetensors.index.json", "pytorch_model.bin"];
-        let folder = self.path.display();
-        if let Some((id, _)) = &self.hub {
-            return id.export_command();
+        if let Some((id, _)) = self.hub {
+            return export(id);
         }
+        let folder = self.path.to_string_lossy();
         let has_weights = WEIGHTS.iter().any(|file| self.path.join(file).is_file());
-        let model = if has_weights { folder.to_string() } else { "MODEL".to_owned() };
-        format!("optimum-cli export onnx --task text-classification --model {model} {folder}")
+        format!(
+            "optimum-cli export onnx --task text-classification --model {} {}",
+            if has_weights { quoted(&folder) } else { "MODEL".to_owned() },
+            quoted(&self.path.join("onnx").to_string_lossy())
+        )
     }
 
     fn lacks(&self, what: &str, remedy: &str) -> Error {
@@ -216,19 +244,37 @@ impl<'a> Place<'a> {
     }
 }
 
-/// The stamps of what makes up the model: configuration, tokenizer, graph, and weights beside that, which exporters
-/// call `model.onnx_data` or `model.onnx.data`.
+/// How to export a model of the hub, and what to do then.
+fn export(id: HubId<'_>) -> String {
+    let (commands, folder) = id.export_commands();
+    format!("{commands}, then SELECT anomaly_config('model', '{folder}')")
+}
+
+/// A path as a shell takes it.
+fn quoted(path: &str) -> String {
+    let is_plain = |character: char| character.is_alphanumeric() || "/._-+~:\\".contains(character);
+    if path.chars().all(is_plain) { path.to_owned() } else { format!("'{}'", path.replace('\'', r"'\''")) }
+}
+
+/// The stamps of what makes up the model; those of weights beside the graph are the graph's own affair.
 fn stamps(folder: &Path, graph: &Path) -> io::Result<Vec<Stamp>> {
-    let mut files = vec![folder.join("config.json"), folder.join("tokenizer.json")];
-    if let (Some(folder), Some(name)) = (graph.parent(), graph.file_name()) {
-        let entries = fs::read_dir(folder)?.collect::<io::Result<Vec<_>>>()?;
-        let begins_like = |file: &OsString| file.as_encoded_bytes().starts_with(name.as_encoded_bytes());
-        let mut graphs: Vec<_> =
-            entries.into_iter().map(|entry| entry.file_name()).filter(begins_like).collect();
-        graphs.sort();
-        files.extend(graphs.into_iter().map(|name| folder.join(name)));
-    }
-    files.iter().map(|file| fs::metadata(file).map(|data| (data.len(), data.modified().ok()))).collect()
+    let files = [graph.to_owned(), folder.join("config.json"), folder.join("tokenizer.json")];
+    let mut stamps = files.iter().map(|file| stamp(file)).collect::<io::Result<Vec<_>>>()?;
+    stamps.extend(stamp(&folder.join(TOKENIZER_CONFIG)).ok());
+    Ok(stamps)
+}
+
+/// The stamp of one file.
+pub(super) fn stamp(file: &Path) -> io::Result<Stamp> {
+    fs::metadata(file).map(|data| (data.len(), data.modified().ok()))
+}
+
+/// The error that `what` is not what it was when the model was found.
+pub(super) fn changed(what: &Path) -> Error {
+    Error::model(format!(
+        "{} changed since the model was found; SELECT anomaly_reset() takes the new files",
+        what.display()
+    ))
 }
 
 fn bundled(beside: Option<&Path>) -> Result<PathBuf> {

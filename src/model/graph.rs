@@ -8,10 +8,13 @@ use std::path::{Component, Path, PathBuf};
 use std::sync::Arc;
 
 use memchr::memmem::Finder;
+use sha2::{Digest, Sha256};
 
+use super::folder::{Stamp, changed, stamp};
 use crate::error::{Error, Result};
 
-/// The file of a model's graph.
+/// The file of a model's graph, and the files beside it that hold its weights, if any do
+/// (<https://github.com/onnx/onnx/blob/main/docs/ExternalData.md>).
 #[derive(Debug)]
 pub(super) struct Graph {
     path: PathBuf,
@@ -19,15 +22,19 @@ pub(super) struct Graph {
     external: Vec<External>,
 }
 
-/// A file with weights beside the graph
-/// (<https://github.com/onnx/onnx/blob/main/docs/ExternalData.md>).
 #[derive(Debug)]
-pub(super) struct External {
+struct External {
     /// The name by which the graph knows it.
-    pub(super) location: String,
-    /// Its content, where ONNX Runtime would not follow the path.
-    pub(super) content: Option<Arc<[u8]>>,
+    location: String,
+    /// Where it lies, links followed.
+    target: PathBuf,
+    /// Whether that is outside the graph's folder.
+    is_elsewhere: bool,
+    stamp: Stamp,
 }
+
+/// Files that ONNX Runtime is given as they are in memory: the name in the graph, and the content.
+pub(super) type Weights = Vec<(String, Arc<[u8]>)>;
 
 impl Graph {
     /// Reads the file from front to end, a piece at a time.
@@ -53,17 +60,40 @@ impl Graph {
         self.is_dynamically_quantised
     }
 
-    /// The files with its weights that ONNX Runtime does not find by itself.
-    pub(super) fn weights_in_memory(&self) -> impl Iterator<Item = (&str, &Arc<[u8]>)> {
-        self.external.iter().filter_map(|file| Some((file.location.as_str(), file.content.as_ref()?)))
+    /// Whether some of its weights are links out of its folder.
+    pub(super) fn has_weights_elsewhere(&self) -> bool {
+        self.external.iter().any(|file| file.is_elsewhere)
+    }
+
+    /// Reads the weights that are links out of its folder.
+    pub(super) fn read_weights_elsewhere(&self) -> Result<Weights> {
+        let elsewhere = self.external.iter().filter(|file| file.is_elsewhere);
+        let read = |file: &External| match read(&file.target) {
+            Ok(content) => Ok((file.location.clone(), content)),
+            Err(error) => Err(Error::model(format!("{} cannot be read: {error}", file.target.display()))),
+        };
+        elsewhere.map(read).collect()
+    }
+
+    /// Fails when the files with its weights are no longer those that were found.
+    pub(super) fn check_unchanged(&self) -> Result<()> {
+        let is_unchanged = |file: &External| stamp(&file.target).is_ok_and(|stamp| stamp == file.stamp);
+        if self.external.iter().all(is_unchanged) { Ok(()) } else { Err(changed(&self.path)) }
+    }
+
+    /// The SHA-256 of the file and of the files with its weights, one after the other, in hexadecimal.
+    pub(super) fn sha256(&self) -> Result<String> {
+        let mut hasher = Sha256::new();
+        for path in iter::once(&self.path).chain(self.external.iter().map(|file| &file.target)) {
+            let unreadable = |error| Error::model(format!("{} cannot be read: {error}", path.display()));
+            File::open(path).and_then(|mut file| io::copy(&mut file, &mut hasher)).map_err(unreadable)?;
+        }
+        Ok(hasher.finalize().iter().map(|byte| format!("{byte:02x}")).collect())
     }
 }
 
 impl External {
     /// Finds the file that `graph` names.
-    ///
-    /// A link out of the graph's folder, as everything in the Hugging Face cache is, is read here: ONNX Runtime refuses
-    /// to follow it, or some of them (1.24.1 all, later ones those into another folder than the graph's own link).
     fn find(graph: &Path, location: String) -> Result<Self> {
         let unusable = |problem: &str| {
             Error::model(format!(
@@ -71,18 +101,19 @@ impl External {
                 graph.display()
             ))
         };
-        if !Path::new(&location).components().all(|part| matches!(part, Component::Normal(_))) {
+        let is_below = |part| matches!(part, Component::Normal(_) | Component::CurDir);
+        if !Path::new(&location).components().all(is_below) {
             return Err(unusable("which is outside its folder"));
         }
         let folder = graph.parent().unwrap_or(Path::new(""));
-        let (Ok(folder), Ok(target)) = (fs::canonicalize(folder), fs::canonicalize(folder.join(&location)))
-        else {
-            return Err(unusable("which is not beside it"));
+        let found = || {
+            let target = fs::canonicalize(folder.join(&location))?;
+            let is_elsewhere = !target.starts_with(fs::canonicalize(folder)?);
+            Ok((stamp(&target)?, target, is_elsewhere))
         };
-        let content = if target.starts_with(folder) { None } else { Some(read(&target)) };
-        let content =
-            content.transpose().map_err(|error| unusable(&format!("which cannot be read: {error}")))?;
-        Ok(Self { location, content })
+        let (stamp, target, is_elsewhere) =
+            found().map_err(|_: io::Error| unusable("which is not beside it"))?;
+        Ok(Self { location, target, is_elsewhere, stamp })
     }
 }
 

@@ -56,14 +56,20 @@ impl<'a> HubId<'a> {
         format!("hf download {}{}", self.repo, self.revision_option())
     }
 
-    /// The command that makes a folder of it which can be used.
-    pub(super) fn export_command(self) -> String {
-        let HubId { repo, .. } = self;
-        let folder = repo.rsplit('/').next().unwrap_or(repo);
-        format!(
-            "optimum-cli export onnx --task text-classification --model {repo}{} {folder}",
-            self.revision_option()
-        )
+    /// The commands that make a folder of it which can be used, and that folder.
+    pub(super) fn export_commands(self) -> (String, String) {
+        const EXPORT: &str = "optimum-cli export onnx --task text-classification --model";
+        let HubId { repo, revision } = self;
+        let name = repo.rsplit('/').next().unwrap_or(repo);
+        let folder = format!("{name}-onnx");
+        match revision {
+            None => (format!("{EXPORT} {repo} {folder}"), folder),
+            // That command knows no revisions.
+            Some(_) => {
+                let download = self.download_command();
+                (format!("{download} --local-dir {name} && {EXPORT} {name} {folder}"), folder)
+            }
+        }
     }
 
     fn revision_option(self) -> String {
@@ -148,9 +154,13 @@ mod tests {
         let id = HubId::parse("org/name@v2").unwrap();
         assert_eq!(id.download_command(), "hf download org/name --revision v2");
         assert_eq!(
-            id.export_command(),
-            "optimum-cli export onnx --task text-classification --model org/name --revision v2 name"
+            id.export_commands().0,
+            "hf download org/name --revision v2 --local-dir name && \
+             optimum-cli export onnx --task text-classification --model name name-onnx"
         );
+        let (export, folder) = HubId::parse("org/name").unwrap().export_commands();
+        assert_eq!(export, "optimum-cli export onnx --task text-classification --model org/name name-onnx");
+        assert_eq!(folder, "name-onnx");
     }
 
     #[test]

@@ -105,11 +105,14 @@ fn softmax(logits: &[f32]) -> Box<[f32]> {
     exponentials.into_iter().map(|exponential| exponential / sum).collect()
 }
 
-/// The labels in the order of the logits; transformers calls those without a name `LABEL_i` and assumes two.
+/// The labels in the order of the logits; transformers calls those without a name `LABEL_i` and assumes two. Where
+/// `num_labels` contradicts the names, transformers drops them.
 fn labels(config: &Json) -> Result<Vec<Label>> {
     const DEFAULT_COUNT: u64 = 2;
     const MOST: u64 = 100_000;
-    if let Some(names) = config.get("id2label").and_then(Json::as_object).filter(|names| !names.is_empty()) {
+    let count = config.get("num_labels").and_then(Json::as_u64);
+    let names = config.get("id2label").and_then(Json::as_object).filter(|names| !names.is_empty());
+    if let Some(names) = names.filter(|names| count.is_none_or(|count| count == names.len() as u64)) {
         return (0..names.len())
             .map(|index| {
                 let name = names.get(&index.to_string()).and_then(Json::as_str);
@@ -119,7 +122,7 @@ fn labels(config: &Json) -> Result<Vec<Label>> {
             })
             .collect();
     }
-    let count = config.get("num_labels").and_then(Json::as_u64).unwrap_or(DEFAULT_COUNT);
+    let count = count.unwrap_or(DEFAULT_COUNT);
     if !(1..=MOST).contains(&count) {
         return Err(Error::model(format!("num_labels is {count}, it must be from 1 to {MOST}")));
     }
@@ -145,6 +148,13 @@ mod tests {
     fn labels_without_a_name_are_numbered() {
         assert_eq!(names(json!({})), ["LABEL_0", "LABEL_1"]);
         assert_eq!(names(json!({"num_labels": 3})), ["LABEL_0", "LABEL_1", "LABEL_2"]);
+    }
+
+    #[test]
+    fn names_that_are_not_as_many_as_the_labels_are_dropped() {
+        let two = json!({"0": "a", "1": "b"});
+        assert_eq!(names(json!({"num_labels": 2, "id2label": two})), ["A", "B"]);
+        assert_eq!(names(json!({"num_labels": 3, "id2label": two})), ["LABEL_0", "LABEL_1", "LABEL_2"]);
     }
 
     #[test]

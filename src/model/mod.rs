@@ -7,6 +7,7 @@ mod batching;
 mod folder;
 mod graph;
 mod hub;
+mod interface;
 mod labels;
 mod parallel;
 mod provider;
@@ -15,7 +16,7 @@ mod runtime;
 mod session;
 mod tokenizer;
 
-pub use folder::Folder;
+pub use folder::{Folder, is_bundled};
 pub use labels::Prediction;
 pub use provider::{available as available_providers, require as require_device};
 pub use registry::{Shared, shared};
@@ -78,12 +79,8 @@ impl Classifier {
     /// of the whole.
     pub fn predict(&self, sequences: &[&Tokens], check: Check<'_>) -> Result<Vec<Result<Prediction>>> {
         let lengths: Vec<_> = sequences.iter().map(|tokens| tokens.len()).collect();
-        let batches = batching::plan(
-            &lengths,
-            self.pool.is_batchable(),
-            self.pool.padded_tokens(),
-            self.pool.threads(),
-        );
+        let batches =
+            batching::plan(&lengths, self.pool.sharing(), self.pool.padded_tokens(), self.pool.threads());
         let outcomes = parallel::map(self.pool.threads(), &batches, check, |batch| {
             let tokens: Vec<_> = batch.iter().filter_map(|&row| sequences.get(row).copied()).collect();
             self.run_batch(&tokens)

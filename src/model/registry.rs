@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex, Weak};
 
 use once_cell::sync::{Lazy, OnceCell};
 
+use super::graph::Graph;
 use super::{Classifier, Folder, Runtime, provider};
 use crate::device::Device;
 use crate::error::Result;
@@ -69,9 +70,14 @@ impl Shared {
         &self.folder
     }
 
-    /// The SHA-256 of the graph's file, in hexadecimal; computed once.
+    /// The SHA-256 of the graph's file (and of the weights beside it, where there are any), in hexadecimal; computed
+    /// once.
     pub fn sha256(&self) -> Result<&str> {
-        self.sha256.get_or_try_init(|| self.folder.graph_sha256()).map(String::as_str)
+        let compute = || {
+            self.folder.check_unchanged()?;
+            Graph::open(self.folder.graph())?.sha256()
+        };
+        self.sha256.get_or_try_init(compute).map(String::as_str)
     }
 }
 

@@ -28,8 +28,8 @@ pub struct Runtime {
 static RUNTIME: OnceCell<Runtime> = OnceCell::new();
 
 impl Runtime {
-    /// Starts ONNX Runtime with the first usable library: the one that `ORT_DYLIB_PATH` names, the one in the folder
-    /// `beside`, or the one that the system's loader finds.
+    /// Starts ONNX Runtime with the library that `ORT_DYLIB_PATH` names, else with the one in the folder `beside`, else
+    /// with the one that the system's loader finds.
     pub fn get_or_load(beside: Option<&Path>) -> Result<&'static Self> {
         RUNTIME.get_or_try_init(|| {
             let (builder, library) = load_library(beside)?;
@@ -66,11 +66,19 @@ impl Runtime {
 }
 
 fn load_library(beside: Option<&Path>) -> Result<(EnvironmentBuilder, PathBuf)> {
+    if let Some(library) = env::var_os(VARIABLE).filter(|value| !value.is_empty()).map(PathBuf::from) {
+        // Who names a library wants that one: another in its place would be found out late.
+        return load(&library).map(|builder| (builder, library.clone())).map_err(|problem| {
+            Error::model(format!(
+                "the environment variable {VARIABLE} names {}, which is no usable ONNX Runtime library, {OLDEST} or \
+                 newer: {problem}. Correct it, or unset it for the one beside the extension",
+                library.display()
+            ))
+        });
+    }
     let mut problems = Vec::new();
     for library in candidates(beside) {
-        let loaded = check_complete(&library)
-            .and_then(|()| ort::init_from(&library).map_err(|error| error.to_string()));
-        match loaded {
+        match load(&library) {
             Ok(builder) => return Ok((builder, library)),
             Err(problem) => problems.push(problem),
         }
@@ -82,6 +90,15 @@ fn load_library(beside: Option<&Path>) -> Result<(EnvironmentBuilder, PathBuf)> 
         problems.join("; "),
         file_name(),
     )))
+}
+
+fn load(library: &Path) -> std::result::Result<EnvironmentBuilder, String> {
+    // A bare name is the system's loader's to find.
+    if library.components().count() > 1 && !library.exists() {
+        return Err(format!("there is no {}", library.display()));
+    }
+    check_complete(library)?;
+    ort::init_from(library).map_err(|error| error.to_string())
 }
 
 /// Refuses a library file that was cut short: the loader would map what is not there, and end the process with SIGBUS.
@@ -117,10 +134,9 @@ fn check_complete(_: &Path) -> std::result::Result<(), String> {
     Ok(())
 }
 
-fn candidates(beside: Option<&Path>) -> Vec<PathBuf> {
-    let ours = beside.map(|folder| folder.join(file_name())).filter(|path| path.exists());
-    let named = env::var_os(VARIABLE).filter(|value| !value.is_empty()).map(PathBuf::from);
-    named.into_iter().chain(ours).chain([PathBuf::from(file_name())]).collect()
+/// Beside the extension, then wherever the system's loader looks.
+fn candidates(beside: Option<&Path>) -> impl Iterator<Item = PathBuf> {
+    beside.map(|folder| folder.join(file_name())).into_iter().chain([PathBuf::from(file_name())])
 }
 
 /// `libonnxruntime.so`, `libonnxruntime.dylib` or `onnxruntime.dll`.

@@ -7,37 +7,20 @@ use std::borrow::Cow;
 use std::path::Path;
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 
+use once_cell::sync::OnceCell;
 use ort::environment::Environment;
 use ort::logging::LogLevel;
 use ort::session::builder::{GraphOptimizationLevel, PrepackedWeights, SessionBuilder};
 use ort::session::{Session, SessionInputValue, SessionOutputs};
-use ort::value::Tensor;
 
-use super::graph::Graph;
+use super::batching::Sharing;
+use super::graph::{Graph, Weights};
+use super::interface::Interface;
 use super::tokenizer::Tokens;
 use super::{Folder, Runtime, provider};
 use crate::device::Device;
 use crate::error::{Error, Kind, Result};
 use crate::sync::lock;
-
-/// The inputs a text classifier may have.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Input {
-    Ids,
-    Mask,
-    Types,
-}
-
-impl Input {
-    fn named(name: &str) -> Option<Self> {
-        match name {
-            "input_ids" => Some(Self::Ids),
-            "attention_mask" => Some(Self::Mask),
-            "token_type_ids" => Some(Self::Types),
-            _ => None,
-        }
-    }
-}
 
 /// The sessions on one graph. They are made as they are needed.
 #[derive(Debug)]
@@ -46,18 +29,18 @@ pub(super) struct Pool {
     sessions: Mutex<Sessions>,
     returned: Condvar,
     source: Source,
-    inputs: Vec<(String, Input)>,
-    /// The name of the output that holds the logits.
-    output: String,
+    interface: Interface,
 }
 
 /// What every session is made from.
 #[derive(Debug)]
 struct Source {
-    weights: PrepackedWeights,
+    packed: PrepackedWeights,
     environment: Environment,
     folder: Folder,
     graph: Graph,
+    /// Weights that ONNX Runtime could not get by itself.
+    weights: OnceCell<Weights>,
     device: Device,
     threads: usize,
 }
@@ -99,24 +82,22 @@ impl Pool {
     pub(super) fn open(runtime: &Runtime, folder: &Folder, device: Device, threads: usize) -> Result<Self> {
         provider::require(device)?;
         let source = Source {
-            weights: PrepackedWeights::new(),
+            packed: PrepackedWeights::new(),
             environment: runtime.environment().clone(),
             folder: folder.clone(),
             graph: Graph::open(folder.graph())?,
+            weights: OnceCell::new(),
             device,
             threads,
         };
         let first = source.open_session()?;
-        let (inputs, output) = inputs(&first)
-            .and_then(|inputs| Ok((inputs, output(&first)?)))
-            .map_err(|error| error.context(folder.graph().display()))?;
+        let interface = Interface::of(&first).map_err(|error| error.context(folder.graph().display()))?;
         let most = if source.is_on_processor() { threads } else { 1 };
         Ok(Self {
             sessions: Mutex::new(Sessions { idle: vec![first], made: 1, most }),
             returned: Condvar::new(),
             source,
-            inputs,
-            output,
+            interface,
         })
     }
 
@@ -135,24 +116,30 @@ impl Pool {
         if self.source.is_on_processor() { 512 } else { 16_384 }
     }
 
-    /// Whether rows may share a batch.
+    /// Which rows may share a batch.
     ///
     /// A dynamically quantised graph scales a batch by its largest value, so that a row's score would depend on the
-    /// rows beside it; there each row runs alone.
-    pub(super) fn is_batchable(&self) -> bool {
-        !self.source.graph.is_dynamically_quantised()
+    /// rows beside it; there each row runs alone. A graph that is not told what is padding takes it for text.
+    pub(super) fn sharing(&self) -> Sharing {
+        if self.source.graph.is_dynamically_quantised() {
+            Sharing::None
+        } else if !self.interface.has_mask() {
+            Sharing::SameLength
+        } else {
+            Sharing::Padded
+        }
     }
 
     /// The logits of all rows, `width` a row.
     pub(super) fn run(&self, rows: &[&Tokens], pad_id: i64, width: usize) -> Result<Vec<f32>> {
         let failed =
             |error: ort::Error| Error::new(Kind::Inference, format!("the model failed: {}", text(&error)));
-        let inputs = self.tensors(rows, pad_id).map_err(failed)?;
+        let inputs = self.interface.tensors(rows, pad_id).map_err(failed)?;
         let mut session = self.borrow();
         let outputs = session.run(inputs).map_err(failed)?;
-        let (shape, logits) = outputs[self.output.as_str()].try_extract_tensor::<f32>().map_err(failed)?;
-        if **shape == [rows.len() as i64, width as i64] {
-            return Ok(logits.to_vec());
+        let (shape, logits) = self.interface.logits(&outputs).map_err(failed)?;
+        if shape == [rows.len() as i64, width as i64] {
+            return Ok(logits);
         }
         Err(Error::new(
             Kind::Inference,
@@ -163,39 +150,6 @@ impl Pool {
                 rows.len(),
             ),
         ))
-    }
-
-    fn tensors(
-        &self,
-        rows: &[&Tokens],
-        pad_id: i64,
-    ) -> ort::Result<Vec<(Cow<'_, str>, SessionInputValue<'_>)>> {
-        let length = rows.iter().map(|tokens| tokens.len()).max().unwrap_or(0);
-        self.inputs
-            .iter()
-            .map(|(name, input)| {
-                let mut values = Vec::with_capacity(rows.len() * length);
-                for (row, tokens) in rows.iter().enumerate() {
-                    let fill = match input {
-                        Input::Ids => {
-                            values.extend(tokens.ids());
-                            pad_id
-                        }
-                        Input::Mask => {
-                            values.extend(tokens.ids().map(|_| 1));
-                            0
-                        }
-                        Input::Types => {
-                            values.extend(tokens.types());
-                            0
-                        }
-                    };
-                    values.resize((row + 1) * length, fill);
-                }
-                let tensor = Tensor::from_array(([rows.len(), length], values))?;
-                Ok((Cow::from(name.as_str()), tensor.into()))
-            })
-            .collect()
     }
 
     /// An idle session, or a new one while there are fewer than threads, or the next that is given back.
@@ -226,6 +180,7 @@ impl Pool {
 
     fn open_another(&self) -> Result<Session> {
         self.source.folder.check_unchanged()?;
+        self.source.graph.check_unchanged()?;
         self.source.open_session()
     }
 }
@@ -235,7 +190,22 @@ impl Source {
         self.device == Device::CPU
     }
 
+    /// Opens a session.
+    ///
+    /// Every file in the Hugging Face cache is a link, and ONNX Runtime refuses to follow some of those to weights:
+    /// 1.24.1 all, later versions those that lead elsewhere than the graph's own link. Such weights are read here, once
+    /// for all sessions, and only where it does refuse: they stay in memory for good.
     fn open_session(&self) -> Result<Session> {
+        if self.weights.get().is_none() {
+            match self.open_with(&[]) {
+                Err(_) if self.graph.has_weights_elsewhere() => {}
+                outcome => return outcome,
+            }
+        }
+        self.open_with(self.weights.get_or_try_init(|| self.graph.read_weights_elsewhere())?)
+    }
+
+    fn open_with(&self, weights: &[(String, Arc<[u8]>)]) -> Result<Session> {
         let unusable = |error: ort::Error| {
             Error::model(format!(
                 "{} is no usable ONNX model: {}; is it complete? download or export it again",
@@ -243,11 +213,12 @@ impl Source {
                 text(&error)
             ))
         };
-        let builder = self.builder().map_err(unusable)?;
-        let builder = provider::register(builder, self.device, self.threads)?;
-        let committed =
-            self.with_weights(builder).and_then(|mut builder| builder.commit_from_file(self.graph.path()));
-        committed.map_err(unusable)
+        let builder = provider::register(self.builder().map_err(unusable)?, self.device, self.threads)?;
+        let with_weights = weights.iter().try_fold(builder, |builder, (location, content)| {
+            Ok(builder.with_external_initializer_file_in_memory(location, Arc::clone(content))?)
+        });
+        let session = with_weights.and_then(|mut builder| builder.commit_from_file(self.graph.path()));
+        session.map_err(unusable)
     }
 
     fn builder(&self) -> ort::Result<SessionBuilder> {
@@ -259,14 +230,7 @@ impl Source {
             .with_inter_threads(1)?
             // Every batch has a shape of its own: a plan for one is of no use to the next.
             .with_memory_pattern(false)?
-            .with_prepacked_weights(&self.weights)?;
-        Ok(builder)
-    }
-
-    fn with_weights(&self, mut builder: SessionBuilder) -> ort::Result<SessionBuilder> {
-        for (location, content) in self.graph.weights_in_memory() {
-            builder = builder.with_external_initializer_file_in_memory(location, Arc::clone(content))?;
-        }
+            .with_prepacked_weights(&self.packed)?;
         Ok(builder)
     }
 }
@@ -274,30 +238,4 @@ impl Source {
 /// ONNX Runtime's words without their full stop: ours follow.
 pub(super) fn text(error: &ort::Error) -> String {
     error.to_string().trim().trim_end_matches('.').to_owned()
-}
-
-/// The output called `logits`, else the first.
-fn output(session: &Session) -> Result<String> {
-    let outputs = session.outputs();
-    let output = outputs.iter().find(|outlet| outlet.name() == "logits").or_else(|| outputs.first());
-    output
-        .map(|outlet| outlet.name().to_owned())
-        .ok_or_else(|| Error::model("the graph has no output; export it with --task text-classification"))
-}
-
-fn inputs(session: &Session) -> Result<Vec<(String, Input)>> {
-    let known = "input_ids, attention_mask and token_type_ids";
-    session
-        .inputs()
-        .iter()
-        .map(|outlet| {
-            let name = outlet.name();
-            Input::named(name).map(|input| (name.to_owned(), input)).ok_or_else(|| {
-                Error::model(format!(
-                    "the graph asks for the input {name}, but a text classifier has {known}; \
-                     export it with --task text-classification"
-                ))
-            })
-        })
-        .collect()
 }

@@ -1,7 +1,10 @@
 //! Texts to token ids.
 
 use serde_json::Value as Json;
-use tokenizers::{Tokenizer as HuggingFace, TruncationParams};
+use tokenizers::normalizers::BertNormalizer;
+use tokenizers::{
+    NormalizerWrapper, PreTokenizerWrapper, Tokenizer as HuggingFace, TruncationDirection, TruncationParams,
+};
 
 use super::folder::Folder;
 use crate::error::{Error, Kind, Result};
@@ -62,10 +65,12 @@ impl Tokenizer {
             .or_else(|| config.get("pad_token_id").and_then(Json::as_i64))
             .unwrap_or(0);
         inner.with_padding(None);
-        let max_length = longest_sequence(config);
-        inner
-            .with_truncation(Some(TruncationParams { max_length, ..Default::default() }))
-            .map_err(unusable)?;
+        let settings = folder.read_tokenizer_config()?;
+        let direction = truncation_side(&settings, &inner);
+        let truncation =
+            TruncationParams { max_length: longest_sequence(config), direction, ..Default::default() };
+        inner.with_truncation(Some(truncation)).map_err(unusable)?;
+        overrule(&mut inner, &settings).map_err(unusable)?;
         Ok(Self { inner, pad_id })
     }
 
@@ -86,6 +91,40 @@ impl Tokenizer {
         let types = if types.iter().all(|&segment| segment == 0) { &[] } else { types };
         Ok(Tokens { ids: encoding.get_ids().into(), types: types.into() })
     }
+}
+
+/// Which end of a long text is cut off: tokenizer_config.json says it, else tokenizer.json.
+fn truncation_side(settings: &Json, tokenizer: &HuggingFace) -> TruncationDirection {
+    match settings.get("truncation_side").and_then(Json::as_str) {
+        Some("left") => TruncationDirection::Left,
+        Some("right") => TruncationDirection::Right,
+        _ => tokenizer.get_truncation().map_or(TruncationDirection::Right, |truncation| truncation.direction),
+    }
+}
+
+/// Lets tokenizer_config.json have the last word where the tokenizer classes of transformers do: they make the
+/// normaliser and the pre-tokenizer anew from what it says. Files that were saved together agree anyway.
+fn overrule(tokenizer: &mut HuggingFace, settings: &Json) -> tokenizers::Result<()> {
+    /// The class that takes tokenizer.json as it is, by its names in transformers 4 and 5.
+    const AS_IT_IS: &[&str] = &["PreTrainedTokenizerFast", "TokenizersBackend"];
+    if settings.get("tokenizer_class").and_then(Json::as_str).is_some_and(|class| AS_IT_IS.contains(&class)) {
+        return Ok(());
+    }
+    let flag = |key: &str| settings.get(key).and_then(Json::as_bool);
+    if let Some(NormalizerWrapper::BertNormalizer(bert)) = tokenizer.get_normalizer() {
+        let overruled = BertNormalizer::new(
+            bert.clean_text,
+            flag("tokenize_chinese_chars").unwrap_or(bert.handle_chinese_chars),
+            flag("strip_accents").or(bert.strip_accents),
+            flag("do_lower_case").unwrap_or(bert.lowercase),
+        );
+        tokenizer.with_normalizer(Some(overruled))?;
+    }
+    if let Some(PreTokenizerWrapper::ByteLevel(bytes)) = tokenizer.get_pre_tokenizer() {
+        let overruled = bytes.add_prefix_space(flag("add_prefix_space").unwrap_or(bytes.add_prefix_space));
+        tokenizer.with_pre_tokenizer(Some(overruled));
+    }
+    Ok(())
 }
 
 /// Architectures that count the positions of a text from the one after the padding token's.
@@ -112,7 +151,9 @@ fn longest_sequence(config: &Json) -> usize {
     } else {
         0
     };
-    let positions = number("max_position_embeddings").unwrap_or(usize::MAX);
+    // DeBERTa may know relative positions only, and take texts of any length.
+    let is_relative = config.get("position_biased_input").and_then(Json::as_bool) == Some(false);
+    let positions = number("max_position_embeddings").filter(|_| !is_relative).unwrap_or(usize::MAX);
     positions.saturating_sub(first).clamp(8, MAX_TOKENS)
 }
 
@@ -138,6 +179,8 @@ mod tests {
         assert_eq!(longest_sequence(&json!({})), 512);
         assert_eq!(longest_sequence(&json!({"max_position_embeddings": 128})), 128);
         assert_eq!(longest_sequence(&json!({"max_position_embeddings": 4096})), 512);
+        let relative = json!({"max_position_embeddings": 128, "position_biased_input": false});
+        assert_eq!(longest_sequence(&relative), 512);
     }
 
     #[test]

@@ -5,10 +5,10 @@ use std::sync::Arc;
 use serde_json::Value as Json;
 
 use super::Ready;
-use crate::connection::Connection;
+use crate::connection::{Connection, Model};
 use crate::db::Database;
 use crate::error::{Error, Kind, Result};
-use crate::model::{Prediction, Shared};
+use crate::model::Prediction;
 use crate::severity::Label;
 use crate::sqlite::{Arguments, TableFunction};
 use crate::value::Value;
@@ -47,18 +47,13 @@ fn top(
     let text = arguments.into_iter().next().and_then(Value::into_text);
     let Some(text) = text else { return Ok(Value::Null) };
     let model = connection.model()?;
-    let prediction = predict(connection, &model, database, &text)?;
+    let prediction = predict(&model, database, &text)?;
     let (label, score) = model.classifier()?.top(&prediction);
     Ok(result(label, score))
 }
 
-fn predict(
-    connection: &Connection,
-    model: &Shared,
-    database: &Database,
-    text: &str,
-) -> Result<Arc<Prediction>> {
-    let answers = connection.classify(model, &[text], &|| database.check_interrupt())?;
+fn predict(model: &Model, database: &Database, text: &str) -> Result<Arc<Prediction>> {
+    let answers = model.classify(&[text], &|| database.check_interrupt())?;
     answers
         .into_iter()
         .next()
@@ -85,7 +80,7 @@ impl TableFunction for Scores {
         let Some(text) = arguments.take(0).into_text() else { return Ok(Ready::new(Vec::new())) };
         connection.note((|| {
             let model = connection.model()?;
-            let prediction = predict(connection, &model, database, &text)?;
+            let prediction = predict(&model, database, &text)?;
             let classifier = model.classifier()?;
             let mut scores: Vec<_> = prediction.scores().iter().copied().enumerate().collect();
             scores.sort_by(|(_, left), (_, right)| right.total_cmp(left));
@@ -133,7 +128,7 @@ fn elements(json: &str) -> Result<Vec<Option<String>>> {
 fn each(connection: &Connection, database: &Database, texts: &[Option<String>]) -> Result<Ready> {
     let model = connection.model()?;
     let present: Vec<_> = texts.iter().flatten().map(String::as_str).collect();
-    let answers = connection.classify(&model, &present, &|| database.check_interrupt())?;
+    let answers = model.classify(&present, &|| database.check_interrupt())?;
     let classifier = model.classifier()?;
     let mut answers = answers.into_iter();
     let rows = texts.iter().enumerate().map(|(index, text)| {

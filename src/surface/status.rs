@@ -9,6 +9,7 @@ use crate::connection::Connection;
 use crate::db::{Database, detections, entries, runs};
 use crate::error::Result;
 use crate::model::{Runtime, Shared, available_providers};
+use crate::severity::Label;
 use crate::sqlite::{Arguments, TableFunction};
 use crate::value::Value;
 
@@ -51,24 +52,31 @@ fn runtime() -> [Row; 3] {
     ]
 }
 
-fn model(connection: &Connection) -> [Row; 9] {
+fn model(connection: &Connection) -> [Row; 10] {
     let settings = connection.settings();
     let model = connection.model().ok();
-    let of = |part: fn(&Shared) -> Value| model.as_deref().map_or(Value::Null, part);
+    let of = |part: fn(&Shared) -> Value| model.as_ref().map_or(Value::Null, |model| part(model.shared()));
     [
         ("model", settings.model.into()),
         ("model_loaded", of(|model| model.is_loaded().into())),
         ("model_file", of(|model| model.folder().graph().display().to_string().into())),
         ("model_revision", of(|model| model.folder().revision().into())),
         ("model_sha256", of(|model| model.sha256().ok().into())),
-        (
-            "labels",
-            of(|model| model.folder().labels().ok().map(|labels| Json::from(labels).to_string()).into()),
-        ),
+        ("labels", of(|model| labels(model, |_| true))),
+        // A model without one detects nothing.
+        ("anomalous_labels", of(|model| labels(model, |label| label.anomalous))),
         ("device", settings.device.to_string().into()),
         ("provider", of(|model| model.is_loaded().then(|| model.provider()).into())),
         ("threads", settings.threads.into()),
     ]
+}
+
+/// The names of labels, as a JSON list.
+fn labels(model: &Shared, wanted: fn(&Label) -> bool) -> Value {
+    let labels = model.folder().labels().ok();
+    let names =
+        |labels: Vec<Label>| Json::from_iter(labels.into_iter().filter(wanted).map(|label| label.name));
+    labels.map(|labels| names(labels).to_string()).into()
 }
 
 fn activity(connection: &Connection) -> [Row; 6] {

@@ -71,8 +71,36 @@ def graph(weights: np.ndarray, *, explode: bool = False) -> onnx.ModelProto:
         nodes.insert(0, helper.make_node("Identity", ["input_ids"], ["ids"]))
     inputs = [helper.make_tensor_value_info(name, TensorProto.INT64, ["batch", "sequence"])
               for name in ("input_ids", "attention_mask")]
-    outputs = [helper.make_tensor_value_info("logits", TensorProto.FLOAT, ["batch", labels])]
-    initializers = [numpy_helper.from_array(value, name) for name, value in constants.items()]
+    return finished(nodes, inputs, constants, labels)
+
+
+def unmasked(weights: np.ndarray) -> onnx.ModelProto:
+    """Logits as the mean of `weights` over all tokens, padding included: there is no mask to tell it."""
+    nodes = [
+        helper.make_node("Gather", ["weights", "input_ids"], ["summands"], axis=0),
+        helper.make_node("ReduceMean", ["summands"], ["mean"], axes=[1], keepdims=0),
+        helper.make_node("Mul", ["mean", "three"], ["logits"]),
+    ]
+    inputs = [helper.make_tensor_value_info("input_ids", TensorProto.INT64, ["batch", "sequence"])]
+    return finished(nodes, inputs, {"weights": weights.astype(np.float32), "three": np.float32(3)}, weights.shape[1])
+
+
+def narrow(weights: np.ndarray) -> onnx.ModelProto:
+    """Token ids of 32 bits in, logits of 16 bits out."""
+    nodes = [
+        helper.make_node("Gather", ["weights", "input_ids"], ["summands"], axis=0),
+        helper.make_node("ReduceSum", ["summands", "middle"], ["sum"], keepdims=0),
+        helper.make_node("Cast", ["sum"], ["logits"], to=TensorProto.FLOAT16),
+    ]
+    inputs = [helper.make_tensor_value_info("input_ids", TensorProto.INT32, ["batch", "sequence"])]
+    constants = {"weights": weights.astype(np.float32), "middle": np.array([1])}
+    return finished(nodes, inputs, constants, weights.shape[1], TensorProto.FLOAT16)
+
+
+def finished(nodes: list, inputs: list, constants: dict, labels: int, logits=TensorProto.FLOAT) -> onnx.ModelProto:
+    """A checked model of these parts."""
+    outputs = [helper.make_tensor_value_info("logits", logits, ["batch", labels])]
+    initializers = [numpy_helper.from_array(np.asarray(value), name) for name, value in constants.items()]
     model = helper.make_model(
         helper.make_graph(nodes, "words", inputs, outputs, initializers),
         opset_imports=[helper.make_opsetid("", OPSET)],
@@ -108,6 +136,8 @@ def main() -> None:
               "nan": [np.nan, 0, 0], "infinite": [0, np.inf, 0]}
     save("levels", levels, graph(weights(3, spoken), explode=True))
     save("all-nan", levels, graph(np.full((len(VOCABULARY), 3), np.nan)))
+    save("no-mask", levels, unmasked(weights(3, spoken)))
+    save("narrow", levels, narrow(weights(3, spoken)))
     save("external", levels, graph(weights(3, spoken)), weights_in="model.onnx_data")
     save("too-wide", {"id2label": {"0": "a", "1": "b"}}, graph(weights(3, {})))
 

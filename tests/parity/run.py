@@ -31,7 +31,7 @@ from parity.texts import HARD, ROOT, lines
 WORK = ROOT / "target" / "parity"
 GOLDEN_LINES = 60
 # What the extension reads of a model's folder.
-READ = ["config.json", "tokenizer.json", "model.onnx"]
+READ = ["config.json", "tokenizer.json", "tokenizer_config.json", "model.onnx"]
 
 
 def check(name: str, folder: Path, seed: Path, texts: list[str]) -> bool:
