@@ -10,7 +10,7 @@ use crate::config::Settings;
 use crate::device::Device;
 use crate::error::{Error, Result};
 use crate::memo::Memo;
-use crate::model::{Check, Classifier, Folder, Runtime, Shared, is_bundled, require_device, shared};
+use crate::model::{self, Check, Classifier, Folder, Runtime, Shared, is_bundled, require_device, shared};
 use crate::sync::lock;
 use crate::value::Value;
 
@@ -90,20 +90,16 @@ impl Connection {
         let mut after = before.clone();
         after.set(key, value)?;
         after.model = found_from_anywhere(after.model);
-        let model = |settings: &Settings| {
-            let Settings { model, onnx_file, device, threads, .. } = settings.clone();
-            (model, onnx_file, device, threads)
+        let named = |settings: &Settings| {
+            let Settings { model, onnx_file, device, .. } = settings.clone();
+            (model, onnx_file, device)
         };
-        if model(&after) != model(&before) {
+        let is_renamed = named(&after) != named(&before);
+        if is_renamed || after.threads != before.threads {
             self.check(&before, &after)?;
             *lock(&self.model) = None;
         }
-        // The number of threads changes no prediction.
-        let remembered = |settings: &Settings| {
-            let (model, onnx_file, device, _) = model(settings);
-            (model, onnx_file, device, settings.cache_entries)
-        };
-        if remembered(&after) != remembered(&before) {
+        if is_renamed || after.cache_entries != before.cache_entries {
             *lock(&self.memo) = empty_memo(&after);
         }
         let changed = after.get(key);
@@ -126,7 +122,7 @@ impl Connection {
     }
 
     fn find(&self, settings: &Settings) -> Result<Folder> {
-        Folder::find(&settings.model, &settings.onnx_file, self.beside.as_deref())
+        model::find(&settings.model, &settings.onnx_file, self.beside.as_deref())
     }
 
     /// Drops the model and everything remembered; the settings stay.

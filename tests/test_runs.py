@@ -263,3 +263,13 @@ def test_an_interrupted_run_keeps_the_record_of_its_batches(path):
     (run,) = runs(db)
     assert run["scored"] == 100 - one(db, "SELECT count(*) FROM log_entries WHERE anomaly_scored_at IS NULL")
     assert run["finished"] is None
+
+
+def test_the_end_of_a_record_that_ends_the_transaction_of_the_host_is_told(db):
+    db.executescript("CREATE TRIGGER no BEFORE UPDATE ON anomaly_runs BEGIN SELECT RAISE(ROLLBACK, 'no'); END")
+    insert(db, *["ok"] * 3)
+    db.execute("BEGIN")
+    rows = db.execute("SELECT * FROM anomaly_score_pending(2)")
+    db.execute("DELETE FROM log_entries WHERE anomaly_scored_at IS NULL")
+    with pytest.raises(SQLITE.Error, match="no"):
+        rows.fetchall()

@@ -109,8 +109,9 @@ impl Record {
     /// Inside the host's transaction it is a write like any other. Outside one it is worth a moment, but no failure of
     /// a run that has done all it was to do.
     pub fn conclude(&self, database: &Database, written: Written, error: Option<&str>) -> Result<()> {
+        let is_ours = database.is_autocommit();
         let outcome = self.end(database, written, Some(0), error);
-        if database.is_autocommit() { Ok(()) } else { outcome }
+        if is_ours { Ok(()) } else { outcome }
     }
 
     /// Writes the row of a run that failed, where that can be done within a moment. Why it failed is told to the caller

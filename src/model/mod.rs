@@ -10,14 +10,16 @@ mod hub;
 mod interface;
 mod labels;
 mod parallel;
+mod place;
 mod provider;
 mod registry;
 mod runtime;
 mod session;
 mod tokenizer;
 
-pub use folder::{Folder, is_bundled};
+pub use folder::Folder;
 pub use labels::Prediction;
+pub use place::{find, is_bundled};
 pub use provider::{available as available_providers, require as require_device};
 pub use registry::{Shared, shared};
 pub use runtime::Runtime;

@@ -54,7 +54,18 @@ def check(name: str, folder: Path, seed: Path, texts: list[str]) -> bool:
     return not difference.problems
 
 
-def write_golden(name: str, folder: Path, seed: Path, texts: list[str]) -> None:
+def write_golden(folders: dict[str, Path], seed: Path) -> None:
+    """Writes the golden files of every model that is small enough."""
+    # The sample log is the project's own; other logs are not.
+    texts = HARD + lines(None, GOLDEN_LINES)
+    GOLDEN.mkdir(exist_ok=True)
+    (GOLDEN / "texts.json").write_text(json.dumps(texts, indent=0) + "\n", encoding="utf-8")
+    for name in filter(models.is_small, folders):
+        write_golden_model(name, folders[name], seed, texts)
+    write_dynamic()
+
+
+def write_golden_model(name: str, folder: Path, seed: Path, texts: list[str]) -> None:
     """Keeps what the extension reads of the model, and the rows that the seed makes of the texts with it."""
     target = GOLDEN / name
     target.mkdir(parents=True, exist_ok=True)
@@ -92,13 +103,7 @@ def main() -> None:
     for name, folder in folders.items():
         models.make(name, folder)
     if options.golden:
-        # The sample log is the project's own; other logs are not.
-        golden_texts = HARD + lines(None, GOLDEN_LINES)
-        GOLDEN.mkdir(exist_ok=True)
-        (GOLDEN / "texts.json").write_text(json.dumps(golden_texts, indent=0) + "\n", encoding="utf-8")
-        for name in filter(models.is_small, folders):
-            write_golden(name, folders[name], options.seed, golden_texts)
-        write_dynamic()
+        write_golden(folders, options.seed)
     folders |= {folder.name: folder.resolve() for folder in options.model}
     same = [check(name, folder, options.seed, texts) for name, folder in folders.items()]
     listing = listing_problems(options.seed, folders["hybrid-bert"], WORK, texts)
