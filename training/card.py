@@ -4,9 +4,13 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from calibrate import NORMAL_SHARE
+from figures import draw_confusion, draw_reliability
 from finetune import Recipe
 from metrics import DETECTION_THRESHOLD, Report
 
+HELD_OUT = "held-out templates"
+"""What the pictures are about."""
 TRIED = Path(__file__).with_name("tried.md")
 COLUMNS = {
     "accuracy": "accuracy",
@@ -33,7 +37,7 @@ CONFIG_ERROR or HARDWARE_ISSUE. The model that ships with sqlite-anomaly; it is 
 - `tokenizer.json` holds the text normalisation as well: identifiers, addresses and long numbers become one token.
 - `model.onnx`: weights and word embeddings in 8 bits with fixed scales (static quantisation), so that a row's score
   depends on its own text only. Attention, normalisation and residual sums stay in float32.
-- Scores are calibrated on held-out templates, as if 70 % of all lines were normal: plain softmax of `logits` is the
+- Scores are calibrated on held-out templates, as if {normal_share:.0f} % of all lines were normal: plain softmax of `logits` is the
   chance of being right. ECE below says how far that holds.
 
 ## Figures
@@ -41,6 +45,12 @@ CONFIG_ERROR or HARDWARE_ISSUE. The model that ships with sqlite-anomaly; it is 
 Detections are anomalous lines that score {threshold} or more. ECE is the expected calibration error.
 
 {figures}
+
+The 8-bit model on the held-out templates: what each class was called (number of lines), and how often the model is right
+by the score it gives (number of lines beside each point).
+
+![Confusion matrix](confusion.svg)
+![Reliability diagram](reliability.svg)
 
 ## What was tried
 
@@ -50,6 +60,12 @@ Detections are anomalous lines that score {threshold} or more. ECE is the expect
 
 English messages only. A message is judged by itself: rates, repetition and order are not seen. Text past 512 code
 points is not read.
+
+## Another model in its place
+
+Any text classifier that is exported to ONNX: `SELECT anomaly_config('model', 'its folder')`. To make one like this from
+labelled lines of your own, add them to `training/corpus` (its README says how) and run `make train`; `make eval
+TSV=lines.tsv` measures it on others (columns `system`, `label`, `text`).
 
 ## Making it
 
@@ -79,7 +95,10 @@ def write_card(folder: Path, reports: dict[str, dict[str, Report]], recipes: lis
         epochs=recipes[0].epochs,
         seed=recipes[0].seed,
         runs=len(recipes),
+        normal_share=100 * NORMAL_SHARE,
     )
+    draw_confusion(reports[HELD_OUT]["int8"], folder / "confusion.svg")
+    draw_reliability(reports[HELD_OUT]["int8"], folder / "reliability.svg")
     (folder / "README.md").write_text(card, encoding="utf-8")
     (folder / "LICENSE").write_text(LICENCE, encoding="utf-8")
 

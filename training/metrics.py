@@ -28,6 +28,10 @@ class Report:
     detection_recall: float
     calibration_error: float
     class_f1: dict[str, float]
+    confusion: NDArray[np.int64]
+    """Lines by true class (rows) and by what they were called (columns)."""
+    reliability: list[tuple[float, float, int]]
+    """Mean score, share that is right, and number of lines, of each bin of scores that has any."""
 
     def __str__(self) -> str:
         figures = (
@@ -51,6 +55,9 @@ def measure(truth: NDArray[np.int64], probabilities: NDArray[np.float32]) -> Rep
         if (truth == index).sum() >= FEWEST_LINES
     }
     detection_precision, detection_recall = _precision_recall(is_anomaly, detected)
+    confusion = np.zeros((len(LABELS), len(LABELS)), dtype=np.int64)
+    np.add.at(confusion, (truth, predicted), 1)
+    reliability = reliability_bins(truth == predicted, score)
     return Report(
         lines=len(truth),
         accuracy=float((truth == predicted).mean()),
@@ -60,16 +67,26 @@ def measure(truth: NDArray[np.int64], probabilities: NDArray[np.float32]) -> Rep
         macro_f1=float(np.mean(list(class_f1.values()))),
         detection_precision=detection_precision,
         detection_recall=detection_recall,
-        calibration_error=calibration_error(truth == predicted, score),
+        calibration_error=calibration_error(reliability),
         class_f1=class_f1,
+        confusion=confusion,
+        reliability=reliability,
     )
 
 
-def calibration_error(correct: NDArray[np.bool_], score: NDArray[np.float32], bins: int = 10) -> float:
-    """Expected calibration error: how far the scores stand from the share that is right, over bins of equal width."""
+def reliability_bins(
+    correct: NDArray[np.bool_], score: NDArray[np.float32], bins: int = 10
+) -> list[tuple[float, float, int]]:
+    """The mean score, the share that is right and the number of lines, over bins of equal width."""
     bin_of = np.minimum((score * bins).astype(int), bins - 1)
-    gaps = (abs(correct[bin_of == b].mean() - score[bin_of == b].mean()) * (bin_of == b).mean() for b in np.unique(bin_of))
-    return float(sum(gaps))
+    chosen = (bin_of == index for index in np.unique(bin_of))
+    return [(float(score[bin].mean()), float(correct[bin].mean()), int(bin.sum())) for bin in chosen]
+
+
+def calibration_error(reliability: list[tuple[float, float, int]]) -> float:
+    """Expected calibration error: how far the scores stand from the share that is right, over all lines."""
+    lines = sum(count for _, _, count in reliability)
+    return sum(abs(score - right) * count for score, right, count in reliability) / lines
 
 
 def _precision_recall(relevant: NDArray[np.bool_], chosen: NDArray[np.bool_]) -> tuple[float, float]:

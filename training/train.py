@@ -21,7 +21,7 @@ from transformers import BertForSequenceClassification
 
 from batching import batches_by_length, encode, pad
 from calibrate import apply_calibration, fit_calibration
-from card import write_card
+from card import HELD_OUT, write_card
 from corpus import Template, load_corpus
 from evaluate import LabelledTexts, texts_of_templates, texts_of_tsv
 from finetune import Recipe, average, finetune
@@ -60,7 +60,7 @@ def bundle(
     _calibrate(model, tokenizer, split.calibration)
     _save_float_model(model, tokenizer, BUILD / "fp32")
     _save_quantised_model(BUILD / "fp32", BUILD / "bundled", _quantisation_rows(split.train, tokenizer))
-    reports = _reports({"held-out templates": texts_of_templates(split.test)} | further_texts)
+    reports = _reports({HELD_OUT: texts_of_templates(split.test)} | further_texts)
     write_card(BUILD / "bundled", reports, recipes)
 
 
