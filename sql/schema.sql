@@ -33,8 +33,8 @@ CREATE TABLE IF NOT EXISTS detections (
     UNIQUE (entry_id, scorer)
 );
 
--- One row per call that scores anything: which model said what the entries say, with which threshold. What a run scored has an
--- anomaly_scored_at between its started and its finished.
+-- One row per call that scores anything: which model said what the entries say, with which threshold. What a run
+-- scored has an anomaly_scored_at between its started and its finished.
 CREATE TABLE IF NOT EXISTS anomaly_runs (
     id         TEXT PRIMARY KEY NOT NULL,
     tenant_id  TEXT NOT NULL DEFAULT '',

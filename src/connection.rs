@@ -48,6 +48,11 @@ impl Model {
     }
 }
 
+/// What decides a prediction, beside the text.
+fn named(settings: &Settings) -> (&str, &str, Device) {
+    (&settings.model, &settings.onnx_file, settings.device)
+}
+
 fn empty_memo(settings: &Settings) -> Arc<Mutex<Memo>> {
     Arc::new(Mutex::new(Memo::new(settings.cache_entries)))
 }
@@ -90,10 +95,6 @@ impl Connection {
         let mut after = before.clone();
         after.set(key, value)?;
         after.model = found_from_anywhere(after.model);
-        let named = |settings: &Settings| {
-            let Settings { model, onnx_file, device, .. } = settings.clone();
-            (model, onnx_file, device)
-        };
         let is_renamed = named(&after) != named(&before);
         if is_renamed || after.threads != before.threads {
             self.check(&before, &after)?;

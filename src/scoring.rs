@@ -147,7 +147,7 @@ impl Run {
         let record = self.patiently(database, || Record::begin(database, tenant_id, model, *threshold))?;
         match self.open(connection, database) {
             Ok((model, queue, writer)) => Ok(Box::new(Running {
-                record: record.map(|record| record.with(origin(&model))),
+                record,
                 model,
                 remaining: queue.remaining(),
                 queue,
@@ -188,6 +188,9 @@ impl Run {
         let entries = self.patiently(database, || running.queue.next_batch(database, self.settings.batch))?;
         if entries.is_empty() {
             return Ok(None);
+        }
+        if let Some(record) = &mut running.record {
+            record.describe(|| origin(&running.model));
         }
         let batch = running.batches + 1;
         let (written, error) = match self.score(database, running, &entries) {

@@ -74,6 +74,11 @@ def totals(connection, *arguments: object) -> tuple:
     return connection.execute(sql, arguments).fetchone()
 
 
+def status(connection) -> dict:
+    """What anomaly_status says."""
+    return dict(connection.execute("SELECT * FROM anomaly_status"))
+
+
 def error_of(connection, sql: str, *parameters) -> str:
     """The text of the error that a statement ends with."""
     with pytest.raises(SQLITE.Error) as caught:

@@ -5,14 +5,10 @@ from __future__ import annotations
 import json
 
 import pytest
-from conftest import MODELS, connect, error_of, one
+from conftest import MODELS, connect, error_of, one, status
 
 # The library that `make dist` takes has no other provider than the processor's on Linux.
 ABSENT = ["cuda", "cuda:0", "cuda:3", "tensorrt", "migraphx:1", "openvino", "xnnpack"]
-
-
-def status(connection) -> dict:
-    return dict(connection.execute("SELECT * FROM anomaly_status"))
 
 
 @pytest.mark.parametrize("device", ABSENT)

@@ -9,7 +9,7 @@ import shutil
 from pathlib import Path
 
 import pytest
-from conftest import MODELS, connect, error_of, insert, one, totals, use_model
+from conftest import MODELS, connect, error_of, insert, one, status, totals, use_model
 
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
 CACHE_VARIABLES = ["HF_HUB_CACHE", "HUGGINGFACE_HUB_CACHE", "HF_HOME", "XDG_CACHE_HOME"]
@@ -47,10 +47,6 @@ def use(connection, name: str) -> str:
     """Configures a model, whatever its name, and asks it something."""
     one(connection, "SELECT anomaly_config('model', ?)", name)
     return one(connection, "SELECT anomaly_label('it failed')")
-
-
-def status(connection) -> dict:
-    return dict(connection.execute("SELECT * FROM anomaly_status"))
 
 
 @pytest.mark.parametrize("source", ["levels", "external"])

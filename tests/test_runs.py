@@ -8,7 +8,7 @@ import threading
 import time
 
 import pytest
-from conftest import MODELS, SQLITE, connect, error_of, insert, one, totals, use_model
+from conftest import MODELS, SQLITE, connect, error_of, insert, one, status, totals, use_model
 from test_scoring import TIME
 from test_transactions import guarded, run_together
 
@@ -130,7 +130,7 @@ def test_a_database_without_the_table_is_scored_all_the_same(db):
     db.execute("DROP TABLE anomaly_runs")
     insert(db, "failed failed")
     assert totals(db) == (1, 1, 0)
-    assert dict(db.execute("SELECT * FROM anomaly_status"))["last_runs"] is None
+    assert status(db)["last_runs"] is None
 
 
 def test_a_table_of_that_name_with_other_columns_is_left_alone(db):
@@ -246,7 +246,7 @@ def test_the_view_and_the_status_show_the_last_ones(db):
         one(db, f"SELECT anomaly_score_all(1, 0.{number + 10})")
     recent = db.execute("SELECT threshold, scored FROM anomaly_recent_runs").fetchall()
     assert recent == [((10 + number) / 100, 1) for number in range(24, 4, -1)]
-    last = json.loads(dict(db.execute("SELECT * FROM anomaly_status"))["last_runs"])
+    last = json.loads(status(db)["last_runs"])
     assert [run["threshold"] for run in last] == [0.34, 0.33, 0.32, 0.31, 0.3]
     assert last[0]["scored"] == 1
     assert last[0]["error"] is None

@@ -7,7 +7,7 @@ import threading
 import time
 
 import pytest
-from conftest import SQLITE, connect, error_of, insert, one, totals, use_model
+from conftest import SQLITE, connect, error_of, insert, one, status, totals, use_model
 
 SQLITE_BUSY = 5
 PENDING = "SELECT count(*) FROM log_entries WHERE anomaly_scored_at IS NULL"
@@ -155,10 +155,10 @@ def test_scores_that_could_not_be_written_are_not_computed_again(opened, sql):
     assert getattr(caught.value, "sqlite_errorcode", SQLITE_BUSY) == SQLITE_BUSY
     assert not db.in_transaction
     other.execute("ROLLBACK")
-    runs_of_the_model = dict(db.execute("SELECT * FROM anomaly_status"))["cache_misses"]
+    runs_of_the_model = status(db)["cache_misses"]
     assert runs_of_the_model > 0
     assert totals(db) == (50, 50, 0)
-    assert dict(db.execute("SELECT * FROM anomaly_status"))["cache_misses"] == runs_of_the_model
+    assert status(db)["cache_misses"] == runs_of_the_model
 
 
 @pytest.mark.parametrize("sql", ["SELECT * FROM anomaly_score_pending(2)", "SELECT anomaly_score_all(2)"])

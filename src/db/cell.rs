@@ -1,7 +1,7 @@
 //! A value as the database holds it: text stays the bytes it is, valid UTF-8 or not, so that it finds its row again.
 
-use rusqlite::ToSql;
 use rusqlite::types::{FromSql, FromSqlResult, ToSqlOutput, ValueRef};
+use rusqlite::{Row, ToSql};
 
 use crate::value::Value;
 
@@ -37,6 +37,11 @@ impl ToSql for Cell {
             Self::Blob(bytes) => ValueRef::Blob(bytes),
         }))
     }
+}
+
+/// The first `count` values of a row.
+pub(super) fn values(row: &Row<'_>, count: usize) -> rusqlite::Result<Vec<Value>> {
+    (0..count).map(|index| Ok(row.get::<_, Cell>(index)?.into())).collect()
 }
 
 impl From<Cell> for Value {

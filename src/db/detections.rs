@@ -6,10 +6,9 @@ use std::time::Duration;
 use rusqlite::{ToSql, params, params_from_iter};
 use uuid::Uuid;
 
-use super::cell::Cell;
 use super::entries::{Entry, Queue};
 use super::runs::Record;
-use super::{Database, atomically, now, schema, wait_while_locked};
+use super::{Database, atomically, cell, now, schema, wait_while_locked};
 use crate::error::Result;
 use crate::value::Value;
 
@@ -231,9 +230,7 @@ pub fn list(database: &Database, filter: &Filter) -> Result<Vec<Vec<Value>>> {
     sql.push_str(" ORDER BY detected_at DESC LIMIT ?");
     parameters.push(Box::new(filter.limit));
     let mut statement = database.connection.prepare(&sql)?;
-    let rows = statement.query_map(params_from_iter(parameters), |row| {
-        (0..COLUMNS.len()).map(|index| Ok(row.get::<_, Cell>(index)?.into())).collect()
-    })?;
+    let rows = statement.query_map(params_from_iter(parameters), |row| cell::values(row, COLUMNS.len()))?;
     Ok(rows.collect::<rusqlite::Result<_>>()?)
 }
 

@@ -7,9 +7,8 @@ use std::time::Duration;
 use rusqlite::params;
 use uuid::Uuid;
 
-use super::cell::Cell;
 use super::detections::Written;
-use super::{Database, atomically, now, schema};
+use super::{Database, atomically, cell, now, schema};
 use crate::error::{Error, Result};
 use crate::value::Value;
 
@@ -38,11 +37,12 @@ pub struct Record {
     tenant_id: String,
     model: String,
     threshold: f64,
-    origin: Origin,
+    /// Known when there is something to score: to hash a model takes time.
+    origin: Option<Origin>,
 }
 
 /// Which files a model is made of.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Origin {
     /// The commit of a model of the Hugging Face hub.
     pub revision: Option<String>,
@@ -59,14 +59,13 @@ impl Record {
             tenant_id: tenant_id.to_owned(),
             model: model.to_owned(),
             threshold,
-            origin: Origin::default(),
+            origin: None,
         }))
     }
 
-    /// The same run, once it is known what the model's name stands for.
-    #[must_use]
-    pub fn with(self, origin: Origin) -> Self {
-        Self { origin, ..self }
+    /// Notes, once, what the model's name stands for.
+    pub fn describe(&mut self, origin: impl FnOnce() -> Origin) {
+        self.origin.get_or_insert_with(origin);
     }
 
     /// Writes the row, over the one that an earlier batch wrote. `finished` says that nothing more will come.
@@ -86,12 +85,13 @@ impl Record {
                  finished = excluded.finished, scored = excluded.scored, detections = excluded.detections,
                  failed = excluded.failed, remaining = excluded.remaining, error = excluded.error",
         )?;
+        let origin = self.origin.as_ref();
         let parameters = params![
             self.id,
             self.tenant_id,
             self.model,
-            self.origin.revision,
-            self.origin.sha256,
+            origin.and_then(|origin| origin.revision.as_deref()),
+            origin.and_then(|origin| origin.sha256.as_deref()),
             self.threshold,
             self.started,
             finished.then(now),
@@ -141,8 +141,6 @@ impl Record {
 pub fn last(database: &Database, count: usize) -> Result<Vec<Vec<Value>>> {
     let sql = format!("SELECT {} FROM anomaly_runs ORDER BY started DESC LIMIT {count}", COLUMNS.join(", "));
     let mut statement = database.connection.prepare(&sql)?;
-    let rows = statement.query_map([], |row| {
-        (0..COLUMNS.len()).map(|index| Ok(row.get::<_, Cell>(index)?.into())).collect()
-    })?;
+    let rows = statement.query_map([], |row| cell::values(row, COLUMNS.len()))?;
     Ok(rows.collect::<rusqlite::Result<_>>()?)
 }

@@ -120,10 +120,11 @@ pub fn has_scorer(database: &Database) -> Result<bool> {
 
 /// Whether runs are recorded here: in a table with our columns, by a unique id, where no other column must be filled.
 pub fn has_runs(database: &Database) -> Result<bool> {
-    let has_columns = has_all(&columns(database, RUNS.name)?, RUNS.needed);
-    Ok(has_columns && !is_view(database, RUNS.name)? && accepts_runs(database)?)
+    let present = columns(database, RUNS.name)?;
+    Ok(RUNS.needed.iter().all(|column| has(&present, column)) && accepts_runs(database)?)
 }
 
+/// Whether a row of ours can be inserted and found again; a view has no key.
 fn accepts_runs(database: &Database) -> Result<bool> {
     let ours = RUNS.needed.join("', '");
     database.value(
@@ -159,22 +160,19 @@ const FOREIGN: &str = "this is a table of something else: rename it, or keep the
 
 /// Scores are written to a table: a view has no rows of its own to find again.
 fn refuse_view(database: &Database, name: &str) -> Result<()> {
-    if !is_view(database, name)? {
+    let view: bool = database.value(
+        "SELECT EXISTS (
+             SELECT 1 FROM (SELECT type, name FROM sqlite_temp_master UNION ALL SELECT type, name FROM sqlite_master)
+             WHERE type = 'view' AND name = ?1 COLLATE NOCASE)",
+        [name],
+    )?;
+    if !view {
         return Ok(());
     }
     Err(Error::new(
         Kind::Database(rusqlite::ffi::SQLITE_ERROR),
         format!("{name} is a view; anomalies are scored in a table: give the view another name"),
     ))
-}
-
-fn is_view(database: &Database, name: &str) -> Result<bool> {
-    database.value(
-        "SELECT EXISTS (
-             SELECT 1 FROM (SELECT type, name FROM sqlite_temp_master UNION ALL SELECT type, name FROM sqlite_master)
-             WHERE type = 'view' AND name = ?1 COLLATE NOCASE)",
-        [name],
-    )
 }
 
 /// A detection is looked up by its entry; where old duplicates rule out a unique index, a plain one must do.
@@ -205,10 +203,6 @@ pub(super) fn columns(database: &Database, table: &str) -> Result<Vec<String>> {
     Ok(names.collect::<rusqlite::Result<_>>()?)
 }
 
-fn has_all(columns: &[String], wanted: &[&str]) -> bool {
-    wanted.iter().all(|column| has(columns, column))
-}
-
 pub(super) fn has(columns: &[String], column: &str) -> bool {
     columns.iter().any(|name| name.eq_ignore_ascii_case(column))
 }
@@ -216,7 +210,8 @@ pub(super) fn has(columns: &[String], column: &str) -> bool {
 fn objects(database: &Database) -> Result<Vec<String>> {
     let mut statement = database.connection.prepare(
         "SELECT type || ' ' || name FROM sqlite_master
-         WHERE tbl_name IN ('log_entries', 'detections', 'anomaly_runs', 'anomaly_recent_runs') AND name NOT LIKE 'sqlite\\_%' ESCAPE '\\'
+         WHERE tbl_name IN ('log_entries', 'detections', 'anomaly_runs', 'anomaly_recent_runs')
+           AND name NOT LIKE 'sqlite\\_%' ESCAPE '\\'
          ORDER BY rowid",
     )?;
     let names = statement.query_map([], |row| row.get(0))?;

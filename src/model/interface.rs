@@ -42,12 +42,21 @@ impl Role {
         }
     }
 
-    /// The values of one row, and what fills it up to the length of its batch.
-    fn row(self, tokens: &Tokens, pad_id: i64) -> (Vec<i64>, i64) {
+    /// Appends the values of one row; gives what fills it up to the length of its batch.
+    fn append(self, values: &mut Vec<i64>, tokens: &Tokens, pad_id: i64) -> i64 {
         match self {
-            Self::Ids => (tokens.ids().collect(), pad_id),
-            Self::Mask => (vec![1; tokens.len()], 0),
-            Self::Types => (tokens.types().collect(), 0),
+            Self::Ids => {
+                values.extend(tokens.ids());
+                pad_id
+            }
+            Self::Mask => {
+                values.extend(tokens.ids().map(|_| 1));
+                0
+            }
+            Self::Types => {
+                values.extend(tokens.types());
+                0
+            }
         }
     }
 }
@@ -87,8 +96,7 @@ impl Interface {
         let tensor = |input: &Input| -> ort::Result<SessionInputValue<'_>> {
             let mut values = Vec::with_capacity(rows.len() * length);
             for (row, tokens) in rows.iter().enumerate() {
-                let (row_values, fill) = input.role.row(tokens, pad_id);
-                values.extend(row_values);
+                let fill = input.role.append(&mut values, tokens, pad_id);
                 values.resize((row + 1) * length, fill);
             }
             let shape = [rows.len(), length];
