@@ -9,11 +9,11 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn.functional import cross_entropy
-from transformers import BertForSequenceClassification
 
+from base_model import LogClassifier
 from corpus import LABELS, NORMAL
 
-NORMAL_SHARE = 0.7
+NORMAL_SHARE = 0.65
 """Of the lines to be scored. The corpus holds more anomalies than any log does, so that each kind is learnt."""
 
 
@@ -46,7 +46,7 @@ def fit_calibration(logits: NDArray[np.float32], truth: NDArray[np.int64], norma
 
 
 @torch.no_grad()
-def apply_calibration(model: BertForSequenceClassification, calibration: Calibration) -> None:
+def apply_calibration(model: LogClassifier, calibration: Calibration) -> None:
     """Rescales the classifier in place."""
     model.classifier.weight /= calibration.temperature
     model.classifier.bias /= calibration.temperature

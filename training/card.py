@@ -5,12 +5,14 @@ from __future__ import annotations
 from pathlib import Path
 
 from calibrate import NORMAL_SHARE
+from corpus import NORMAL, Template
 from figures import draw_confusion, draw_reliability
 from finetune import Recipe
 from metrics import DETECTION_THRESHOLD, Report
 
 HELD_OUT = "held-out templates"
 """What the pictures are about."""
+UNSEEN = "templates of writers unseen in training"
 TRIED = Path(__file__).with_name("tried.md")
 COLUMNS = {
     "accuracy": "accuracy",
@@ -30,15 +32,18 @@ tags: [logs, anomaly-detection, onnx]
 # Log line classifier
 
 Classifies one log message as NORMAL, SECURITY_ANOMALY, SYSTEM_FAILURE, PERFORMANCE_ISSUE, NETWORK_ANOMALY,
-CONFIG_ERROR or HARDWARE_ISSUE. The model that ships with sqlite-anomaly; it is a plain Hugging Face folder, and
-`model.onnx` runs in any ONNX Runtime on CPU.
+CONFIG_ERROR or HARDWARE_ISSUE. The model that ships with sqlite-anomaly: configuration, tokenizer and `model.onnx`, which
+runs in any ONNX Runtime on CPU.
 
-- Encoder: MiniLM-L6-H384 (22 M parameters) from all-MiniLM-L6-v2, fine-tuned on the templates in `training/corpus`.
+- Encoder: MiniLM-L6-H384 (22 M parameters) from all-MiniLM-L6-v2, fine-tuned on the templates in `training/corpus`; the
+  mean of the tokens' vectors is classified.
+- Data: {templates:,} templates ({normal:.0f} % of them routine) written for this project, whose slots are filled anew in every
+  epoch. They were written from knowledge of such software; no log and no data set was read for them.
 - `tokenizer.json` holds the text normalisation as well: identifiers, addresses and long numbers become one token.
 - `model.onnx`: weights and word embeddings in 8 bits with fixed scales (static quantisation), so that a row's score
   depends on its own text only. Attention, normalisation and residual sums stay in float32.
-- Scores are calibrated on held-out templates, as if {normal_share:.0f} % of all lines were normal: plain softmax of `logits` is the
-  chance of being right. ECE below says how far that holds.
+- Scores are calibrated on held-out templates, as if {normal_share:.0f} % of all lines were normal: plain softmax of `logits`
+  is the chance of being right. ECE below says how far that holds.
 
 ## Figures
 
@@ -86,12 +91,19 @@ specific language governing permissions and limitations under the License.
 """
 
 
-def write_card(folder: Path, reports: dict[str, dict[str, Report]], recipes: list[Recipe]) -> None:
-    """Writes README.md and LICENSE into `folder`; `reports` are by measured set, then by model."""
+def write_card(
+    folder: Path, reports: dict[str, dict[str, Report]], recipes: list[Recipe], templates: list[Template]
+) -> None:
+    """Writes README.md and LICENSE into `folder`; `reports` are by measured set, then by model.
+
+    `templates` are those that were trained on.
+    """
     card = CARD.format(
         threshold=DETECTION_THRESHOLD,
         figures="\n\n".join(_table(name, by_model) for name, by_model in reports.items()),
         tried=TRIED.read_text(encoding="utf-8").strip(),
+        templates=len(templates),
+        normal=100 * sum(template.label == NORMAL for template in templates) / len(templates),
         epochs=recipes[0].epochs,
         seed=recipes[0].seed,
         runs=len(recipes),

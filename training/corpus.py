@@ -21,6 +21,8 @@ LABELS = (
 
 NORMAL = LABELS.index("normal")
 CORPUS = Path(__file__).parent / "corpus"
+UNSEEN_CORPUS = CORPUS / "unseen"
+"""Measured on, never trained on."""
 HEADING = "## "
 
 

@@ -12,23 +12,24 @@ import torch
 from tokenizers import Tokenizer
 from torch import Tensor
 from torch.nn.functional import cross_entropy
-from transformers import BertForSequenceClassification, get_linear_schedule_with_warmup
+from torch.optim.lr_scheduler import LRScheduler
+from transformers import get_linear_schedule_with_warmup
 
-from base_model import load_base
+from base_model import LogClassifier
 from batching import encode, pad
 from corpus import Template
 from variants import variant
 
 
-HEAD_SEED = 0
-"""One fresh head for all runs: only runs that start alike may have their weights averaged."""
+PROBE_SEED = 0
+"""One probe for all runs: only runs that start alike may have their weights averaged."""
 
 
 @dataclass(frozen=True)
 class Recipe:
     """What a run can vary."""
 
-    epochs: int = 8
+    epochs: int = 4
     batch_size: int = 64
     learning_rate: float = 1.5e-4
     layer_decay: float = 0.85
@@ -40,13 +41,35 @@ class Recipe:
     seed: int = 1
 
 
+def probe(templates: list[Template], tokenizer: Tokenizer, steps: int = 1_500, batch_size: int = 1_024) -> LogClassifier:
+    """The pretrained encoder, untouched, under a head that was trained on its vectors.
+
+    A fine-tuning that starts here bends the encoder less than one that starts from a random head, and does better on
+    logs unlike the templates (Kumar et al., Fine-Tuning can Distort Pretrained Features, ICLR 2022).
+    """
+    torch.manual_seed(PROBE_SEED)
+    rng = random.Random(PROBE_SEED)
+    recipe = Recipe()
+    model = LogClassifier().eval()
+    with torch.no_grad():
+        vectors, labels = map(torch.cat, zip(*(
+            (model.vectors(**inputs), labels) for inputs, labels in _training_batches(templates, tokenizer, recipe, rng)
+        ), strict=True))  # fmt: skip
+    optimizer = torch.optim.AdamW(model.classifier.parameters(), lr=5e-2, weight_decay=1e-4)
+    schedule = get_linear_schedule_with_warmup(optimizer, 0, steps)
+    for _ in range(steps):
+        chosen = torch.randint(len(labels), (batch_size,))
+        loss = cross_entropy(model.classifier(vectors[chosen]), labels[chosen], label_smoothing=recipe.label_smoothing)
+        _step(loss, optimizer, schedule)
+    return model
+
+
 def finetune(
-    templates: list[Template], tokenizer: Tokenizer, recipe: Recipe, report: Callable[[str], None] = print
-) -> BertForSequenceClassification:
-    """A classifier of `templates`, in evaluation mode."""
-    torch.manual_seed(HEAD_SEED)
+    start: LogClassifier, templates: list[Template], tokenizer: Tokenizer, recipe: Recipe, report: Callable[[str], None] = print
+) -> LogClassifier:
+    """A classifier of `templates`, in evaluation mode; `start` stays as it is."""
     rng = random.Random(recipe.seed)
-    model = load_base()
+    model = deepcopy(start)
     # Frozen word vectors keep words that the corpus lacks where MiniLM put them, near those it has.
     model.bert.embeddings.requires_grad_(False)
     optimizer = torch.optim.AdamW(_parameter_groups(model, recipe), weight_decay=recipe.weight_decay, fused=True)
@@ -57,25 +80,31 @@ def finetune(
         losses = []
         for inputs, labels in _training_batches(templates, tokenizer, recipe, rng):
             with torch.autocast("cpu", dtype=torch.bfloat16, enabled=_fast_bfloat16()):
-                logits = model(**inputs).logits
+                logits = model(**inputs)
             loss = cross_entropy(logits.float(), labels, label_smoothing=recipe.label_smoothing)
-            loss.backward()
-            torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
-            optimizer.step()
-            schedule.step()
-            optimizer.zero_grad()
+            _step(loss, optimizer, schedule)
             losses.append(loss.item())
         report(f"seed {recipe.seed}  epoch {epoch + 1}/{recipe.epochs}  loss {np.mean(losses):.3f}")
     return model.eval()
 
 
 @torch.no_grad()
-def average(models: list[BertForSequenceClassification]) -> BertForSequenceClassification:
-    """One model whose weights are the mean of `models`: steadier than any of them, and no slower."""
+def average(models: list[LogClassifier], shares: list[float]) -> LogClassifier:
+    """One model whose weights are the mean of `models` by their shares, which add up to 1: no slower than one of them."""
     states = [model.state_dict() for model in models]
     mean = deepcopy(models[0])
-    mean.load_state_dict({name: torch.stack([state[name] for state in states]).mean(dim=0) for name in states[0]})
+    mean.load_state_dict({
+        name: sum(state[name] * share for state, share in zip(states, shares, strict=True)) for name in states[0]
+    })  # fmt: skip
     return mean
+
+
+def _step(loss: Tensor, optimizer: torch.optim.Optimizer, schedule: LRScheduler) -> None:
+    loss.backward()
+    torch.nn.utils.clip_grad_norm_([weight for group in optimizer.param_groups for weight in group["params"]], 1.0)
+    optimizer.step()
+    schedule.step()
+    optimizer.zero_grad()
 
 
 def _fast_bfloat16() -> bool:
@@ -83,15 +112,14 @@ def _fast_bfloat16() -> bool:
     return torch.cpu._is_amx_tile_supported()
 
 
-def _parameter_groups(model: BertForSequenceClassification, recipe: Recipe) -> list[dict[str, object]]:
+def _parameter_groups(model: LogClassifier, recipe: Recipe) -> list[dict[str, object]]:
     """Lower layers learn more slowly: what they know of language is worth keeping."""
     layers = model.bert.encoder.layer
     groups = [
         {"params": list(layer.parameters()), "lr": recipe.learning_rate * recipe.layer_decay ** (len(layers) - depth)}
         for depth, layer in enumerate(layers)
     ]
-    head = [*model.bert.pooler.parameters(), *model.classifier.parameters()]
-    return [*groups, {"params": head, "lr": recipe.learning_rate}]
+    return [*groups, {"params": list(model.classifier.parameters()), "lr": recipe.learning_rate}]
 
 
 def _training_batches(

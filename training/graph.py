@@ -3,7 +3,7 @@
 An exporter would trace PyTorch's many small operators and leave their fusion to an optimiser's pattern matching. The
 encoder is regular enough to be spelt out in the fused operators that ONNX Runtime's CPU provider has
 (`MultiHeadAttention`, `SkipLayerNormalization`, `BiasGelu`), with every matrix product a plain `MatMul` that
-quantisation can take. And since only the first token's vector is classified, the last layer computes only that one.
+quantisation can take.
 """
 
 from __future__ import annotations
@@ -12,7 +12,8 @@ import numpy as np
 import onnx
 from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
-from transformers import BertForSequenceClassification
+
+from base_model import LogClassifier
 
 CONTRIB = "com.microsoft"
 OPSETS = (("", 17), (CONTRIB, 1))
@@ -21,13 +22,13 @@ EMBEDDING_LOOKUPS = {"embeddings.word": "embeddings.word_vectors", "embeddings.p
 """The two large tables, and the nodes that read them."""
 
 
-def build_graph(model: BertForSequenceClassification) -> onnx.ModelProto:
+def build_graph(model: LogClassifier) -> onnx.ModelProto:
     """`input_ids`, `attention_mask`, `token_type_ids` (int64, batch x sequence) to `logits` (float32, batch x labels)."""
     return _GraphBuilder(model).build()
 
 
 class _GraphBuilder:
-    def __init__(self, model: BertForSequenceClassification) -> None:
+    def __init__(self, model: LogClassifier) -> None:
         self.config = model.config
         self.weights = {name: tensor.detach().float().numpy() for name, tensor in model.state_dict().items()}
         self.nodes: list[onnx.NodeProto] = []
@@ -36,13 +37,8 @@ class _GraphBuilder:
     def build(self) -> onnx.ModelProto:
         hidden = self._embeddings()
         mask = self._node("Cast", "attention_mask.int32", ["attention_mask"], to=TensorProto.INT32)
-        last = self.config.num_hidden_layers - 1
-        for layer in range(last):
-            hidden = self._layer(layer, hidden, hidden, mask)
-        first_token = self._node(
-            "Slice", "first_token", [hidden, self._index("zero", 0), self._index("one", 1), self._index("one", 1)]
-        )
-        hidden = self._layer(last, first_token, hidden, mask)
+        for layer in range(self.config.num_hidden_layers):
+            hidden = self._layer(layer, hidden, mask)
         self._head(hidden)
         return self._model()
 
@@ -60,13 +56,11 @@ class _GraphBuilder:
         places = self._node("Add", "embeddings.places", [type_vectors, position_vectors])
         return self._normalised_sum("embeddings", f"{prefix}LayerNorm", word_vectors, places)
 
-    def _layer(self, layer: int, queried: str, hidden: str, mask: str) -> str:
-        """One encoder layer, computed for the tokens of `queried`, which attend to all of `hidden`."""
+    def _layer(self, layer: int, hidden: str, mask: str) -> str:
         name, prefix = f"layer{layer}", f"bert.encoder.layer.{layer}."
         parts = ("query", "key", "value")
         projected = [
-            self._product(f"{name}.{part}", f"{prefix}attention.self.{part}", queried if part == "query" else hidden)
-            for part in parts
+            self._product(f"{name}.{part}", f"{prefix}attention.self.{part}", hidden) for part in parts
         ]
         bias = self._constant(
             f"{name}.projection.bias", np.concatenate([self.weights[f"{prefix}attention.self.{part}.bias"] for part in parts])
@@ -77,7 +71,7 @@ class _GraphBuilder:
         )  # fmt: skip
         attended = self._product(f"{name}.attended", f"{prefix}attention.output.dense", context)
         attended = self._normalised_sum(
-            f"{name}.attention", f"{prefix}attention.output.LayerNorm", attended, queried, f"{prefix}attention.output.dense.bias"
+            f"{name}.attention", f"{prefix}attention.output.LayerNorm", attended, hidden, f"{prefix}attention.output.dense.bias"
         )
         inner = self._product(f"{name}.inner", f"{prefix}intermediate.dense", attended)
         inner_bias = self._weight(f"{name}.inner.bias", f"{prefix}intermediate.dense.bias")
@@ -86,12 +80,15 @@ class _GraphBuilder:
         return self._normalised_sum(f"{name}.output", f"{prefix}output.LayerNorm", outer, attended, f"{prefix}output.dense.bias")
 
     def _head(self, hidden: str) -> None:
-        vector = self._node("Squeeze", "pooler.input", [hidden, self._index("one", 1)])
-        product = self._product("pooler.product", "bert.pooler.dense", vector)
-        pooled = self._node("Add", "pooler.sum", [product, self._weight("pooler.bias", "bert.pooler.dense.bias")])
-        activated = self._node("Tanh", "pooler.output", [pooled])
+        """The mean of the vectors that the mask lets through, classified."""
+        mask = self._node("Cast", "attention_mask.float", ["attention_mask"], to=TensorProto.FLOAT)
+        column = self._node("Unsqueeze", "mean.mask", [mask, self._index("last", -1)])
+        masked = self._node("Mul", "mean.masked", [hidden, column])
+        total = self._node("ReduceSum", "mean.total", [masked, self._index("one", 1)], keepdims=0)
+        count = self._node("ReduceSum", "mean.count", [column, self._index("one", 1)], keepdims=0)
+        mean = self._node("Div", "mean", [total, count])
         weight, bias = self._weight("classifier.weight", "classifier.weight"), self._weight("classifier.bias", "classifier.bias")
-        self._node("Gemm", "logits", [activated, weight, bias], transB=1)
+        self._node("Gemm", "logits", [mean, weight, bias], transB=1)
 
     def _product(self, name: str, parameter: str, operand: str) -> str:
         """`operand` times the weight; the bias joins in the fused node that follows."""

@@ -1,6 +1,6 @@
 """From the corpus to the model folder that ships: `python training/train.py`.
 
-Fine-tunes with several seeds and averages the weights, calibrates, writes the float model to `build/fp32`, quantises
+Fine-tunes with several seeds from one start and averages the weights, calibrates, writes the float model to `build/fp32`, quantises
 it, measures both, and moves the result to `models/bundled`. Nothing random goes unseeded.
 """
 
@@ -17,14 +17,14 @@ import onnx
 import torch
 from numpy.typing import NDArray
 from tokenizers import Tokenizer
-from transformers import BertForSequenceClassification
 
+from base_model import LogClassifier
 from batching import batches_by_length, encode, pad
 from calibrate import apply_calibration, fit_calibration
-from card import HELD_OUT, write_card
-from corpus import Template, load_corpus
+from card import HELD_OUT, UNSEEN, write_card
+from corpus import UNSEEN_CORPUS, Template, load_corpus
 from evaluate import LabelledTexts, texts_of_templates, texts_of_tsv
-from finetune import Recipe, average, finetune
+from finetune import Recipe, average, finetune, probe
 from graph import build_graph
 from keywords import keyword_probabilities
 from metrics import Report, measure
@@ -38,6 +38,9 @@ TRAINING = Path(__file__).parent
 BUILD = TRAINING / "build"
 BUNDLED = TRAINING.parent / "models" / "bundled"
 QUANTISATION_TEXTS, QUANTISATION_SEED = 1_000, 1
+START_SHARE = 0.2
+"""What the pretrained encoder keeps in the average. It knows words that the corpus lacks, so that a model which is drawn
+back towards it does better on unfamiliar logs (Wortsman et al., Robust Fine-Tuning of Zero-Shot Models, CVPR 2022)."""
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -47,21 +50,45 @@ def main(arguments: Sequence[str] | None = None) -> None:
     split = split_templates(load_corpus())
     print(f"templates: {len(split.train)} to train, {len(split.calibration)} to calibrate, {len(split.test)} held out")
     recipes = [Recipe(epochs=options.epochs, seed=options.seed + run) for run in range(options.runs)]
-    model = average([finetune(split.train, build_tokenizer(), recipe) for recipe in recipes])
+    model = _trained(split.train, recipes, reuse=options.reuse)
     bundle(model, split, recipes, {path.stem: texts_of_tsv(path) for path in options.measure})
     _move_into_place(BUILD / "bundled", options.out)
 
 
+def _trained(templates: list[Template], recipes: list[Recipe], reuse: bool) -> LogClassifier:
+    """The average of the runs and of the probed model they start from; each is kept in `build/`."""
+    if not reuse:
+        tokenizer = build_tokenizer()
+        start = probe(templates, tokenizer)
+        _keep(start, "start")
+        for recipe in recipes:
+            _keep(finetune(start, templates, tokenizer, recipe), f"seed{recipe.seed}")
+    runs = [_kept(f"seed{recipe.seed}") for recipe in recipes]
+    return average([_kept("start"), *runs], [START_SHARE, *[(1 - START_SHARE) / len(runs)] * len(runs)])
+
+
+def _keep(model: LogClassifier, name: str) -> None:
+    BUILD.mkdir(parents=True, exist_ok=True)
+    torch.save(model.state_dict(), BUILD / f"{name}.pt")
+
+
+def _kept(name: str) -> LogClassifier:
+    model = LogClassifier().eval()
+    model.load_state_dict(torch.load(BUILD / f"{name}.pt", weights_only=True))
+    return model
+
+
 def bundle(
-    model: BertForSequenceClassification, split: Split, recipes: list[Recipe], further_texts: dict[str, LabelledTexts]
+    model: LogClassifier, split: Split, recipes: list[Recipe], further_texts: dict[str, LabelledTexts]
 ) -> None:
     """Calibrates and quantises `model`, and writes the folder that ships to `build/bundled`, with its figures."""
     tokenizer = build_tokenizer()
     _calibrate(model, tokenizer, split.calibration)
     _save_float_model(model, tokenizer, BUILD / "fp32")
     _save_quantised_model(BUILD / "fp32", BUILD / "bundled", _quantisation_rows(split.train, tokenizer))
-    reports = _reports({HELD_OUT: texts_of_templates(split.test)} | further_texts)
-    write_card(BUILD / "bundled", reports, recipes)
+    own = {HELD_OUT: texts_of_templates(split.test), UNSEEN: texts_of_templates(load_corpus(UNSEEN_CORPUS))}
+    reports = _reports(own | further_texts)
+    write_card(BUILD / "bundled", reports, recipes, split.train)
 
 
 def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
@@ -70,13 +97,14 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--epochs", type=int, default=recipe.epochs)
     parser.add_argument("--seed", type=int, default=recipe.seed, help="of the first run; each further run takes the next")
     parser.add_argument("--runs", type=int, default=3, help="runs whose weights are averaged")
+    parser.add_argument("--reuse", action="store_true", help="take the runs that the last training left in build/")
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--out", type=Path, default=BUNDLED, help="folder to put the model into")
     parser.add_argument("--measure", type=Path, nargs="*", default=[], help="TSV files of labelled lines to measure on too")
     return parser.parse_args(arguments)
 
 
-def _calibrate(model: BertForSequenceClassification, tokenizer: Tokenizer, templates: list[Template]) -> None:
+def _calibrate(model: LogClassifier, tokenizer: Tokenizer, templates: list[Template]) -> None:
     data = texts_of_templates(templates)
     calibration = fit_calibration(_logits(model, tokenizer, data.texts), data.truth)
     apply_calibration(model, calibration)
@@ -84,19 +112,19 @@ def _calibrate(model: BertForSequenceClassification, tokenizer: Tokenizer, templ
 
 
 @torch.no_grad()
-def _logits(model: BertForSequenceClassification, tokenizer: Tokenizer, texts: list[str]) -> NDArray[np.float32]:
+def _logits(model: LogClassifier, tokenizer: Tokenizer, texts: list[str]) -> NDArray[np.float32]:
     rows = encode(tokenizer, texts)
     result = np.empty((len(rows), model.config.num_labels), dtype=np.float32)
     for batch in batches_by_length(rows, padded_tokens=4_096):
         inputs = {name: torch.from_numpy(array) for name, array in pad([rows[index] for index in batch]).items()}
-        result[batch] = model(**inputs).logits.numpy()
+        result[batch] = model(**inputs).numpy()
     return result
 
 
-def _save_float_model(model: BertForSequenceClassification, tokenizer: Tokenizer, folder: Path) -> None:
+def _save_float_model(model: LogClassifier, tokenizer: Tokenizer, folder: Path) -> None:
     """Kept beside the bundle, for comparisons."""
     folder.mkdir(parents=True, exist_ok=True)
-    model.save_pretrained(folder)
+    model.config.save_pretrained(folder)
     save_tokenizer(tokenizer, folder)
     onnx.save(build_graph(model), folder / "model.onnx")
 
