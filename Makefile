@@ -8,9 +8,10 @@ SEED ?= ../shared/seed/reference
 LOGS ?= ../shared/logs
 VENV := training/.venv
 TRAIN_PYTHON := $(VENV)/bin/python
+BENCH_VENV := benches/.venv
 
 .DEFAULT_GOAL := help
-.PHONY: help demo dist test parity check fmt train eval clean need-rust need-python need-sqlite
+.PHONY: help demo dist test parity bench check fmt train eval clean need-rust need-python need-sqlite
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -29,6 +30,11 @@ test: dist need-sqlite $(PACKAGES)/.installed ## Run all tests: Rust's, and thos
 
 parity: dist need-sqlite $(VENV)/.installed ## Compare with the seed's anomaly.py in SEED=folder, on log lines in LOGS=folder
 	PYTHONPATH=tests SQLITE="$(SQLITE)" $(TRAIN_PYTHON) -m parity.run --seed $(SEED) --logs $(LOGS) $(PARITY)
+
+bench: dist need-sqlite $(BENCH_VENV)/.installed ## Measure speed beside the seed's (SEED=folder) and ONNX Runtime, on LOGS=folder
+	cargo build --release --locked --example load_model
+	PYTHONPATH=benches:tests SQLITE="$(SQLITE)" $(BENCH_VENV)/bin/python -m whole.run --seed $(SEED) --logs $(LOGS) $(BENCH)
+	cargo bench --locked
 
 check: need-rust ## Formatting and lints, as CI asks for them
 	cargo fmt --check
@@ -53,9 +59,9 @@ $(PACKAGES)/.installed: tests/requirements.txt
 		--target $(PACKAGES) --requirement tests/requirements.txt
 	@touch $@
 
-$(VENV)/.installed: training/requirements.txt
-	$(PYTHON) -m venv $(VENV)
-	$(TRAIN_PYTHON) -m pip install --quiet --disable-pip-version-check --requirement training/requirements.txt
+%/.venv/.installed: %/requirements.txt
+	$(PYTHON) -m venv $*/.venv
+	$*/.venv/bin/python -m pip install --quiet --disable-pip-version-check --requirement $<
 	@touch $@
 
 # Each missing tool is named with how to get it.

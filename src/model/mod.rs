@@ -51,9 +51,12 @@ impl Classifier {
     pub fn load(folder: &Folder, runtime: &Runtime, device: Device, threads: usize) -> Result<Self> {
         let config = folder.read_config()?;
         let head = Head::from_config(&config).map_err(|error| error.context(folder.config().display()))?;
-        let tokenizer = Tokenizer::load(folder, &config)?;
-        let pool = Pool::open(runtime, folder, device, threads)?;
-        Ok(Self { head, tokenizer, pool })
+        let (tokenizer, pool) = parallel::join(
+            threads,
+            || Tokenizer::load(folder, &config),
+            || Pool::open(runtime, folder, device, threads),
+        )?;
+        Ok(Self { head, tokenizer: tokenizer?, pool: pool? })
     }
 
     /// The label of the highest score; the first of equals.

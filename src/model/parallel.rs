@@ -51,6 +51,26 @@ pub(super) fn map<T: Sync, R: Send>(
     Ok(done.into_iter().map(|(_, result)| result).collect())
 }
 
+/// Both results, `first` being worked on by another thread where there may be one.
+pub(super) fn join<A: Send, B>(
+    threads: usize,
+    first: impl Fn() -> A + Sync,
+    second: impl FnOnce() -> B,
+) -> Result<(A, B)> {
+    if threads < 2 {
+        return Ok((first(), second()));
+    }
+    thread::scope(|scope| {
+        let helper = thread::Builder::new().name("sqlite-anomaly".into()).spawn_scoped(scope, &first);
+        let second = second();
+        match helper {
+            Ok(helper) => Ok((helper.join().map_err(|_| defect())?, second)),
+            // Where the system gives no more threads, the one that is there does the work.
+            Err(_) => Ok((first(), second)),
+        }
+    })
+}
+
 /// A panic in one thread ends the work of all.
 struct StopOnPanic<'a>(&'a AtomicBool);
 
@@ -93,6 +113,15 @@ mod tests {
         );
         assert_eq!(outcome.unwrap_err().kind(), Kind::Interrupted);
         assert_eq!(done.into_inner(), 3);
+    }
+
+    #[test]
+    fn both_results_come_with_and_without_another_thread() {
+        for threads in [1, 2] {
+            assert_eq!(join(threads, || 1, || 2).unwrap(), (1, 2));
+        }
+        let outcome = join(2, || assert_ne!(thread::current().name(), Some("sqlite-anomaly")), || ());
+        assert_eq!(outcome.unwrap_err().kind(), Kind::Internal);
     }
 
     #[test]
