@@ -10,6 +10,9 @@ VENV := training/.venv
 TRAIN_PYTHON := $(VENV)/bin/python
 BENCH_VENV := benches/.venv
 
+# The ONNX Runtime of the training and of the benchmarks is not to report to its maker either.
+export ORT_DISABLE_TELEMETRY := 1
+
 .DEFAULT_GOAL := help
 .PHONY: help demo dist test parity bench check fmt train eval clean need-rust need-python need-sqlite
 

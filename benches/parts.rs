@@ -10,7 +10,7 @@ use anomaly::classification::classify;
 use anomaly::device::Device;
 use anomaly::error::Result;
 use anomaly::memo::Memo;
-use anomaly::model::{self, Classifier, Runtime};
+use anomaly::model::{self, Classifier};
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 
 const LOG: &str = include_str!("../sql/demo/sample.log");
@@ -23,8 +23,8 @@ fn never() -> Result<()> {
 fn classifier(threads: usize) -> Classifier {
     let dist = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("dist");
     let folder = model::find("bundled", "", Some(&dist)).expect("the bundled model: run make dist");
-    let runtime = Runtime::get_or_load(Some(&dist)).expect("ONNX Runtime: run make dist");
-    Classifier::load(&folder, runtime, Device::CPU, threads).expect("the bundled model loads")
+    Classifier::load(&folder, Some(&dist), Device::CPU, threads)
+        .expect("the bundled model loads: run make dist")
 }
 
 fn parts(criterion: &mut Criterion) {

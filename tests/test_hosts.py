@@ -250,3 +250,9 @@ def test_an_extension_that_is_not_used_loads_no_runtime():
         "print('onnxruntime' in open('/proc/self/maps').read())"
     )
     assert done.stdout.strip() == "False", done.stderr
+
+
+def test_classifying_leaves_no_trace_in_the_home_folder(tmp_path):
+    done = shell(f".load {EXTENSION}", *CLASSIFY.split("; "), HOME=str(tmp_path))
+    assert done.returncode == 0 and "SECURITY_ANOMALY" in done.stdout
+    assert not list(tmp_path.iterdir())

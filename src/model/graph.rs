@@ -13,6 +13,9 @@ use sha2::{Digest, Sha256};
 use super::folder::{Stamp, changed, stamp};
 use crate::error::{Error, Result};
 
+/// How much is read of a file at once: what a processor core keeps close.
+const BUFFER: usize = 128 << 10;
+
 /// The file of a model's graph, and the files beside it that hold its weights, if any do
 /// (<https://github.com/onnx/onnx/blob/main/docs/ExternalData.md>).
 #[derive(Debug)]
@@ -42,7 +45,7 @@ impl Graph {
         let unreadable =
             |error: io::Error| Error::model(format!("{} cannot be read: {error}", path.display()));
         let file = File::open(path).map_err(unreadable)?;
-        let facts = Facts::read(BufReader::with_capacity(1 << 20, file)).map_err(unreadable)?;
+        let facts = Facts::read(BufReader::with_capacity(BUFFER, file)).map_err(unreadable)?;
         let external = facts.locations.into_iter().map(|location| External::find(path, location));
         Ok(Self {
             path: path.to_owned(),

@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, Weak};
 use once_cell::sync::{Lazy, OnceCell};
 
 use super::graph::Graph;
-use super::{Classifier, Folder, Runtime, provider};
+use super::{Classifier, Folder, provider};
 use crate::device::Device;
 use crate::error::Result;
 use crate::sync::lock;
@@ -50,8 +50,7 @@ impl Shared {
     /// The model, loaded now unless it is: by one thread, the others wait. A load that fails can be tried again.
     pub fn classifier(&self) -> Result<&Classifier> {
         self.classifier.get_or_try_init(|| {
-            let runtime = Runtime::get_or_load(self.beside.as_deref())?;
-            Classifier::load(&self.folder, runtime, self.device, self.threads)
+            Classifier::load(&self.folder, self.beside.as_deref(), self.device, self.threads)
         })
     }
 

@@ -113,8 +113,12 @@ fn check_complete(library: &Path) -> std::result::Result<(), String> {
     ) -> object::Result<bool> {
         let header = Elf::parse(file)?;
         let endian = header.endian()?;
+        let length = file.len().unwrap_or(0);
+        let end = |segment: &Elf::ProgramHeader| {
+            segment.p_offset(endian).into().checked_add(segment.p_filesz(endian).into())
+        };
         let mut segments = header.program_headers(endian, file)?.iter();
-        Ok(segments.all(|segment| segment.data(endian, file).is_ok()))
+        Ok(segments.all(|segment| end(segment).is_some_and(|end| end <= length)))
     }
 
     // What is no file is the loader's to find and to complain about.

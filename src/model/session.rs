@@ -4,7 +4,7 @@
 //! the matrices of a small model are too small to split.
 
 use std::borrow::Cow;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 
 use once_cell::sync::OnceCell;
@@ -17,7 +17,7 @@ use super::batching::Sharing;
 use super::graph::{Graph, Weights};
 use super::interface::Interface;
 use super::tokenizer::Tokens;
-use super::{Folder, Runtime, provider};
+use super::{Folder, Runtime, parallel, provider};
 use crate::device::Device;
 use crate::error::{Error, Kind, Result};
 use crate::sync::lock;
@@ -35,12 +35,19 @@ pub(super) struct Pool {
 /// What every session is made from.
 #[derive(Debug)]
 struct Source {
-    packed: PrepackedWeights,
-    environment: Environment,
+    opener: Opener,
     folder: Folder,
     graph: Graph,
     /// Weights that ONNX Runtime could not get by itself.
     weights: OnceCell<Weights>,
+}
+
+/// How a session is opened, whatever is in the graph.
+#[derive(Debug)]
+struct Opener {
+    packed: PrepackedWeights,
+    environment: Environment,
+    graph: PathBuf,
     device: Device,
     threads: usize,
 }
@@ -81,18 +88,19 @@ impl Drop for Borrowed<'_> {
 impl Pool {
     pub(super) fn open(runtime: &Runtime, folder: &Folder, device: Device, threads: usize) -> Result<Self> {
         provider::require(device)?;
-        let source = Source {
+        let opener = Opener {
             packed: PrepackedWeights::new(),
             environment: runtime.environment().clone(),
-            folder: folder.clone(),
-            graph: Graph::open(folder.graph())?,
-            weights: OnceCell::new(),
+            graph: folder.graph().to_owned(),
             device,
             threads,
         };
-        let first = source.open_session()?;
+        let (graph, first) =
+            parallel::join(threads, || Graph::open(folder.graph()), || opener.open_with(&[]))?;
+        let source = Source { opener, folder: folder.clone(), graph: graph?, weights: OnceCell::new() };
+        let first = source.or_with_weights(first)?;
         let interface = Interface::of(&first).map_err(|error| error.context(folder.graph().display()))?;
-        let most = if source.is_on_processor() { threads } else { 1 };
+        let most = if device == Device::CPU { threads } else { 1 };
         Ok(Self {
             sessions: Mutex::new(Sessions { idle: vec![first], made: 1, most }),
             returned: Condvar::new(),
@@ -106,14 +114,14 @@ impl Pool {
     }
 
     pub(super) fn threads(&self) -> usize {
-        self.source.threads
+        self.source.opener.threads
     }
 
     /// How many tokens a batch may hold, padding included.
     pub(super) fn padded_tokens(&self) -> usize {
         // More gains nothing on a processor (each matrix product is long enough to keep a core busy) and loses the
         // cache; another device is there for large products.
-        if self.source.is_on_processor() { 512 } else { 16_384 }
+        if self.source.opener.is_on_processor() { 512 } else { 16_384 }
     }
 
     /// Which rows may share a batch.
@@ -186,30 +194,38 @@ impl Pool {
 }
 
 impl Source {
-    fn is_on_processor(&self) -> bool {
-        self.device == Device::CPU
+    fn open_session(&self) -> Result<Session> {
+        match self.weights.get() {
+            Some(weights) => self.opener.open_with(weights),
+            None => self.or_with_weights(self.opener.open_with(&[])),
+        }
     }
 
-    /// Opens a session.
+    /// The session as it was opened, or, where that failed for weights behind links, one that is given them.
     ///
     /// Every file in the Hugging Face cache is a link, and ONNX Runtime refuses to follow some of those to weights:
     /// 1.24.1 all, later versions those that lead elsewhere than the graph's own link. Such weights are read here, once
     /// for all sessions, and only where it does refuse: they stay in memory for good.
-    fn open_session(&self) -> Result<Session> {
-        if self.weights.get().is_none() {
-            match self.open_with(&[]) {
-                Err(_) if self.graph.has_weights_elsewhere() => {}
-                outcome => return outcome,
+    fn or_with_weights(&self, opened: Result<Session>) -> Result<Session> {
+        match opened {
+            Err(_) if self.graph.has_weights_elsewhere() => {
+                self.opener.open_with(self.weights.get_or_try_init(|| self.graph.read_weights_elsewhere())?)
             }
+            opened => opened,
         }
-        self.open_with(self.weights.get_or_try_init(|| self.graph.read_weights_elsewhere())?)
+    }
+}
+
+impl Opener {
+    fn is_on_processor(&self) -> bool {
+        self.device == Device::CPU
     }
 
     fn open_with(&self, weights: &[(String, Arc<[u8]>)]) -> Result<Session> {
         let unusable = |error: ort::Error| {
             Error::model(format!(
                 "{} is no usable ONNX model: {}; is it complete? download or export it again",
-                self.graph.path().display(),
+                self.graph.display(),
                 text(&error)
             ))
         };
@@ -217,7 +233,7 @@ impl Source {
         let with_weights = weights.iter().try_fold(builder, |builder, (location, content)| {
             Ok(builder.with_external_initializer_file_in_memory(location, Arc::clone(content))?)
         });
-        let session = with_weights.and_then(|mut builder| builder.commit_from_file(self.graph.path()));
+        let session = with_weights.and_then(|mut builder| builder.commit_from_file(&self.graph));
         session.map_err(unusable)
     }
 
