@@ -12,13 +12,13 @@ use crate::sync::lock;
 /// The answer for one text: what the model says, or why it fails on this text alone.
 pub type Answer = Result<Arc<Prediction>>;
 
-/// The answers for `texts`, in their order.
+/// The answers for `texts`, in their order, and how often the model was run for them.
 pub fn classify(
     classifier: &Classifier,
     memo: &Mutex<Memo>,
     texts: &[&str],
     check: Check<'_>,
-) -> Result<Vec<Answer>> {
+) -> Result<(Vec<Answer>, usize)> {
     let mut runs = 0;
     let visible = texts.iter().map(|text| visible(text));
     let answers = once_each(memo, visible, Memo::text, Memo::remember_text, |texts| {
@@ -36,8 +36,8 @@ pub fn classify(
         });
         Ok(in_order.collect())
     })?;
-    lock(memo).count(texts.len() - runs.min(texts.len()), runs);
-    Ok(answers)
+    lock(memo).count_runs(runs);
+    Ok((answers, runs))
 }
 
 /// The answers for `keys`, in their order: those that the memo holds from there, each distinct other one from

@@ -44,7 +44,15 @@ impl Model {
 
     /// The answers for `texts`, in their order.
     pub fn classify(&self, texts: &[&str], check: Check<'_>) -> Result<Vec<Answer>> {
-        classification::classify(self.classifier()?, &self.memo, texts, check)
+        let (answers, _) = classification::classify(self.classifier()?, &self.memo, texts, check)?;
+        lock(&self.memo).count_answers(texts.len());
+        Ok(answers)
+    }
+
+    /// Lets the memo know the answers for `texts`; returns how often the model had to be run for that.
+    pub fn prepare(&self, texts: &[&str], check: Check<'_>) -> Result<usize> {
+        let (_, runs) = classification::classify(self.classifier()?, &self.memo, texts, check)?;
+        Ok(runs)
     }
 }
 

@@ -22,14 +22,14 @@ const OVERHEAD: usize = 128;
 pub struct Memo {
     texts: Bounded<Box<str>>,
     tokens: Bounded<Tokens>,
-    hits: u64,
-    misses: u64,
+    answered: u64,
+    runs: u64,
 }
 
 impl Memo {
     /// A memo that holds at most `entries` texts.
     pub fn new(entries: usize) -> Self {
-        Self { texts: Bounded::new(entries), tokens: Bounded::new(entries), hits: 0, misses: 0 }
+        Self { texts: Bounded::new(entries), tokens: Bounded::new(entries), answered: 0, runs: 0 }
     }
 
     /// The prediction for a text.
@@ -52,15 +52,20 @@ impl Memo {
         self.tokens.put(tokens.clone(), tokens.size(), prediction);
     }
 
-    /// Counts texts that were answered from memory, and runs of the model.
-    pub fn count(&mut self, hits: usize, misses: usize) {
-        self.hits += hits as u64;
-        self.misses += misses as u64;
+    /// Counts texts that were answered.
+    pub fn count_answers(&mut self, texts: usize) {
+        self.answered += texts as u64;
+    }
+
+    /// Counts runs of the model.
+    pub fn count_runs(&mut self, runs: usize) {
+        self.runs += runs as u64;
     }
 
     /// How many texts were answered without, and how many with a run of the model.
     pub fn counters(&self) -> (u64, u64) {
-        (self.hits, self.misses)
+        // Texts that were classified ahead may still wait to be asked for.
+        (self.answered.saturating_sub(self.runs), self.runs)
     }
 
     /// How many texts are held.

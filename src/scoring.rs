@@ -86,6 +86,36 @@ struct Running {
     remaining: usize,
     /// Why the first of the failed entries failed.
     failure: Option<String>,
+    ahead: ReadAhead,
+}
+
+/// How many runs of the model are worth waiting for at once: enough to share out evenly and to find rows of like length.
+const RUNS_AT_ONCE: usize = 512;
+
+/// The most entries that are classified together.
+const MOST_AHEAD: usize = 8_192;
+
+/// Which of the next entries have answers in the memo already.
+///
+/// Where most texts were seen before, a batch leaves the model next to nothing to do, and most of that in small pieces. So
+/// the texts of the batches after it are classified with it, as many as the last time needed for [`RUNS_AT_ONCE`] runs.
+#[derive(Debug, Default)]
+struct ReadAhead {
+    /// Entries before the next look.
+    prepared: usize,
+    /// Entries to look at together; 0 for those of one batch.
+    together: usize,
+}
+
+impl ReadAhead {
+    /// Notes that `entries` were classified together with so many runs of the model.
+    fn learn(&mut self, entries: usize, runs: usize) {
+        self.prepared = entries;
+        // Where as good as everything is known, there is nothing to gather, and a second reading would cost more.
+        let is_worthwhile = runs * RUNS_AT_ONCE > entries;
+        let together = entries.saturating_mul(RUNS_AT_ONCE) / runs.max(1);
+        self.together = if is_worthwhile { together.min(MOST_AHEAD) } else { 0 };
+    }
 }
 
 impl Running {
@@ -156,6 +186,7 @@ impl Run {
                 batches: 0,
                 written: Written::default(),
                 failure: None,
+                ahead: ReadAhead::default(),
             })),
             Err(error) => {
                 if let Some(record) = record {
@@ -192,6 +223,7 @@ impl Run {
         if let Some(record) = &mut running.record {
             record.describe(|| origin(&running.model));
         }
+        self.read_ahead(database, running, &entries)?;
         let batch = running.batches + 1;
         let (written, error) = match self.score(database, running, &entries) {
             Err(error) if error.is_stale() && database.is_autocommit() => {
@@ -213,6 +245,21 @@ impl Run {
         let elapsed_ms = u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX);
         let remaining = running.remaining;
         Ok(Some(Report { batch, written, remaining, elapsed_ms, error, ..Report::default() }))
+    }
+
+    /// Classifies the entries of this batch together with those of the next ones, unless that was done.
+    fn read_ahead(&self, database: &Database, running: &mut Running, entries: &[Entry]) -> Result<()> {
+        if running.ahead.prepared < entries.len() {
+            // What does not fit into the memo would be forgotten before its turn.
+            let together = running.ahead.together.min(self.settings.cache_entries / 2);
+            let more = together.saturating_sub(entries.len());
+            let next = self.patiently(database, || running.queue.peek(database, more))?;
+            let texts: Vec<_> = entries.iter().chain(&next).filter_map(Entry::text).collect();
+            let runs = running.model.prepare(&texts, &|| database.check_interrupt())?;
+            running.ahead.learn(entries.len() + next.len(), runs);
+        }
+        running.ahead.prepared -= entries.len();
+        Ok(())
     }
 
     /// Classifies and writes one batch; also says why the first of its failed entries failed.

@@ -135,6 +135,12 @@ impl Queue {
         Ok(entries)
     }
 
+    /// The entries that the next batches will hold, at most `count` and as far as their keys were looked up. They stay in
+    /// the queue.
+    pub fn peek(&self, database: &Database, count: usize) -> Result<Vec<Entry>> {
+        self.read(database, count)
+    }
+
     /// Fills `ahead`; false when nothing more is pending.
     fn look_ahead(&mut self, database: &Database) -> Result<bool> {
         if self.exhausted {
@@ -166,7 +172,7 @@ impl Queue {
              FROM log_entries WHERE {} = ?1 AND anomaly_scored_at IS NULL",
             self.key
         ))?;
-        let mut entries = Vec::with_capacity(count);
+        let mut entries = Vec::with_capacity(count.min(self.ahead.len()));
         for key in self.ahead.iter().take(count) {
             let row = statement.query_row([key], |row| Entry::read(key.clone(), row)).optional()?;
             entries.extend(row);

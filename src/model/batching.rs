@@ -17,15 +17,28 @@ const WORTH_A_BATCH: usize = 64;
 /// Splits rows of the given lengths into batches of row numbers, of at most `most` tokens, padding included.
 ///
 /// Sorting by length leaves almost nothing to pad; the longest come first, so that no thread starts on a long batch
-/// when the others are done. Few rows are spread over the threads.
+/// when the others are done. Every thread gets as many batches as another: whoever is done first only waits.
 pub(super) fn plan(lengths: &[usize], sharing: Sharing, most: usize, threads: usize) -> Vec<Vec<usize>> {
-    let share = lengths.iter().sum::<usize>().div_ceil(threads.max(1));
-    let budget = share.clamp(WORTH_A_BATCH, most);
     let mut rows: Vec<_> = lengths.iter().copied().enumerate().collect();
     rows.sort_by_key(|&(_, length)| std::cmp::Reverse(length));
+    let wanted = cut(&rows, sharing, most).len().next_multiple_of(threads.max(1));
+    let tokens = lengths.iter().sum::<usize>();
+    let mut budget = tokens.div_ceil(wanted.max(1)).clamp(WORTH_A_BATCH, most);
+    loop {
+        let batches = cut(&rows, sharing, budget);
+        if batches.len() <= wanted || budget == most {
+            return batches;
+        }
+        // What has to be padded, and what does not fit exactly, takes a little more.
+        budget = (budget + budget.div_ceil(64)).min(most);
+    }
+}
+
+/// Cuts rows that are sorted by length wherever the next would exceed the budget.
+fn cut(rows: &[(usize, usize)], sharing: Sharing, budget: usize) -> Vec<Vec<usize>> {
     let mut batches: Vec<Vec<usize>> = Vec::new();
     let mut longest = 0;
-    for (row, length) in rows {
+    for &(row, length) in rows {
         let may_share = match sharing {
             Sharing::Padded => true,
             Sharing::SameLength => length == longest,
@@ -75,6 +88,14 @@ mod tests {
         assert_eq!(plan(&[20; 16], Sharing::Padded, MOST, 1).len(), 1);
         assert_eq!(plan(&[20; 16], Sharing::Padded, MOST, 2).len(), 2);
         assert_eq!(plan(&[20; 3], Sharing::Padded, MOST, 16).len(), 1);
+    }
+
+    #[test]
+    fn every_thread_gets_as_many_batches() {
+        let lengths: Vec<_> = (0..256).map(|row| (row * 37) % 60 + 8).collect();
+        for threads in [1, 2, 4] {
+            assert_eq!(plan(&lengths, Sharing::Padded, MOST, threads).len() % threads, 0);
+        }
     }
 
     #[test]
