@@ -7,7 +7,7 @@ import re
 import uuid
 
 import pytest
-from conftest import MODELS, connect, error_of, insert, one, totals, use_model
+from conftest import MODELS, connect, error_of, insert, one, status, totals, use_model
 
 TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}\+00:00")
 
@@ -190,6 +190,28 @@ def test_a_detection_that_cannot_be_written_is_an_error_and_the_entry_stays_pend
     db.execute("CREATE TRIGGER no BEFORE INSERT ON detections BEGIN SELECT RAISE(ABORT, 'not today'); END")
     assert "not today" in error_of(db, "SELECT * FROM anomaly_score_pending")
     assert one(db, "SELECT count(*) FROM log_entries WHERE anomaly_scored_at IS NULL") == 1
+
+
+def test_the_texts_of_later_batches_are_classified_with_those_of_the_first(db):
+    insert(db, *(f"upcoming {number}" for number in range(12)))
+    rows = db.execute("SELECT batch FROM anomaly_score_pending(2)")
+    assert [rows.fetchone(), rows.fetchone()] == [(1,), (2,)]
+    assert int(status(db)["cache_misses"]) == 12
+    rows.close()
+    assert one(db, "SELECT count(*) FROM log_entries WHERE anomaly_scored_at IS NULL") == 8
+
+
+def test_a_text_that_changes_after_it_was_read_ahead_is_scored_as_it_is_then(db):
+    insert(db, *(f"upcoming {number}" for number in range(12)))
+    db.execute("UPDATE log_entries SET ingest_time = id")
+    db.execute(
+        "CREATE TRIGGER correct AFTER UPDATE OF anomaly_scored_at ON log_entries WHEN OLD.id = 'e4'"
+        " BEGIN UPDATE log_entries SET text = 'error' WHERE id = 'e10'; END"
+    )
+    totals(db, 2)
+    labels = "SELECT anomaly_label, anomaly_label(text), text FROM log_entries WHERE id = 'e10'"
+    ((written, expected, text),) = db.execute(labels).fetchall()
+    assert text == "error" and written == expected
 
 
 def test_rows_that_a_trigger_keeps_pending_are_not_scored_for_ever(db):

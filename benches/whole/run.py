@@ -44,7 +44,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--logs", type=Path, help="folder of log files, *.txt; the sample log where there is none")
     parser.add_argument("--lines", type=int, default=16_000, help="rows of the table")
     parser.add_argument("--slow-lines", type=int, default=320, help="rows for the ways that know no repetition")
-    parser.add_argument("--distinct", type=int, default=1_600, help="most distinct lines for the comparison with ONNX Runtime")
+    parser.add_argument("--distinct", type=int, default=1_000, help="most distinct lines for the comparison with ONNX Runtime")
     parser.add_argument("--many", type=int, default=1_000_000, help="rows of the large table")
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--publish", action="store_true", help="write BENCHMARKS.md's tables and the chart anew")
@@ -89,7 +89,7 @@ def _sizes(options: argparse.Namespace, texts: list[str]) -> dict[str, list[Meas
         f"{rows:,}": lambda rows=rows: measure("repeated", database=_ours(_cycle(texts, rows)), model=data.BUNDLED)
         for rows in (10_000, options.many)
     }
-    return _rounds(max(3, options.rounds // 2), ways)
+    return _rounds(options.rounds, ways)
 
 
 def _batches(options: argparse.Namespace, texts: list[str]) -> dict[str, list[Measurement]]:
