@@ -80,8 +80,8 @@ def tables(sections: Iterable[Section], cores: int) -> dict[str, str]:
         ),
         "ratios": _table(["ratio, medians of one run", f"{cores} cores"], [[label, f"{ratio:.2f}"] for label, ratio in ratios]),
         "cold": _table(
-            ["process", "milliseconds", "peak memory, MB"],
-            [[name, f"{1e3 / cold.rate(name):.0f}", f"{cold.peak(name):.0f}"] for name in cold.measured],
+            ["process", "milliseconds"],
+            [[name, f"{1e3 / cold.rate(name):.0f}"] for name in cold.measured],
         ),
         "size": _rates("pending rows", by_name["size"]),
         "batch": _rates("batch", by_name["batch"]),
