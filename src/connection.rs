@@ -44,15 +44,21 @@ impl Model {
 
     /// The answers for `texts`, in their order.
     pub fn classify(&self, texts: &[&str], check: Check<'_>) -> Result<Vec<Answer>> {
-        let (answers, _) = classification::classify(self.classifier()?, &self.memo, texts, check)?;
-        lock(&self.memo).count_answers(texts.len());
-        Ok(answers)
+        self.classify_first(texts, texts.len(), check).map(|(answers, _)| answers)
     }
 
-    /// Lets the memo know the answers for `texts`; returns how often the model had to be run for that.
-    pub fn prepare(&self, texts: &[&str], check: Check<'_>) -> Result<usize> {
-        let (_, runs) = classification::classify(self.classifier()?, &self.memo, texts, check)?;
-        Ok(runs)
+    /// The answers for the first `count` of `texts`, in their order; those for the others are left to the memo. Also how
+    /// often the model was run.
+    pub fn classify_first(
+        &self,
+        texts: &[&str],
+        count: usize,
+        check: Check<'_>,
+    ) -> Result<(Vec<Answer>, usize)> {
+        let (mut answers, runs) = classification::classify(self.classifier()?, &self.memo, texts, check)?;
+        answers.truncate(count);
+        lock(&self.memo).count_answers(answers.len());
+        Ok((answers, runs))
     }
 }
 

@@ -108,9 +108,14 @@ struct ReadAhead {
 }
 
 impl ReadAhead {
-    /// Notes that `entries` were classified together with so many runs of the model.
-    fn learn(&mut self, entries: usize, runs: usize) {
-        self.prepared = entries;
+    /// Notes that a batch was classified, together with the `next` entries, by so many runs of the model.
+    fn pass(&mut self, batch: usize, next: usize, runs: usize) {
+        if self.prepared >= batch {
+            self.prepared -= batch;
+            return;
+        }
+        self.prepared = next;
+        let entries = batch + next;
         // Where as good as everything is known, there is nothing to gather, and a second reading would cost more.
         let is_worthwhile = runs * RUNS_AT_ONCE > entries;
         let together = entries.saturating_mul(RUNS_AT_ONCE) / runs.max(1);
@@ -223,7 +228,6 @@ impl Run {
         if let Some(record) = &mut running.record {
             record.describe(|| origin(&running.model));
         }
-        self.read_ahead(database, running, &entries)?;
         let batch = running.batches + 1;
         let (written, error) = match self.score(database, running, &entries) {
             Err(error) if error.is_stale() && database.is_autocommit() => {
@@ -247,31 +251,30 @@ impl Run {
         Ok(Some(Report { batch, written, remaining, elapsed_ms, error, ..Report::default() }))
     }
 
-    /// Classifies the entries of this batch together with those of the next ones, unless that was done.
-    fn read_ahead(&self, database: &Database, running: &mut Running, entries: &[Entry]) -> Result<()> {
-        if running.ahead.prepared < entries.len() {
-            // What does not fit into the memo would be forgotten before its turn.
-            let together = running.ahead.together.min(self.settings.cache_entries / 2);
-            let more = together.saturating_sub(entries.len());
-            let next = self.patiently(database, || running.queue.peek(database, more))?;
-            let texts: Vec<_> = entries.iter().chain(&next).filter_map(Entry::text).collect();
-            let runs = running.model.prepare(&texts, &|| database.check_interrupt())?;
-            running.ahead.learn(entries.len() + next.len(), runs);
+    /// The entries of the next batches that are to be classified with this one; none when this one was with another.
+    fn read_ahead(&self, database: &Database, running: &Running, entries: &[Entry]) -> Result<Vec<Entry>> {
+        if running.ahead.prepared >= entries.len() {
+            return Ok(Vec::new());
         }
-        running.ahead.prepared -= entries.len();
-        Ok(())
+        // What does not fit into the memo would be forgotten before its turn.
+        let together = running.ahead.together.min(self.settings.cache_entries / 2);
+        self.patiently(database, || running.queue.peek(database, together.saturating_sub(entries.len())))
     }
 
     /// Classifies and writes one batch; also says why the first of its failed entries failed.
     fn score(
         &self,
         database: &Database,
-        running: &Running,
+        running: &mut Running,
         entries: &[Entry],
     ) -> Result<(Written, Option<String>)> {
+        let next = self.read_ahead(database, running, entries)?;
+        let mut texts: Vec<_> = entries.iter().filter_map(Entry::text).collect();
+        let count = texts.len();
+        texts.extend(next.iter().filter_map(Entry::text));
+        let (answers, runs) = running.model.classify_first(&texts, count, &|| database.check_interrupt())?;
+        running.ahead.pass(entries.len(), next.len(), runs);
         let classifier = running.model.classifier()?;
-        let texts: Vec<_> = entries.iter().filter_map(Entry::text).collect();
-        let answers = running.model.classify(&texts, &|| database.check_interrupt())?;
         let mut answers = answers.into_iter();
         let mut failure = None;
         let mut batch = Vec::with_capacity(entries.len());

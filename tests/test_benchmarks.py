@@ -9,10 +9,10 @@ import sys
 import pytest
 from conftest import ROOT
 from whole import contenders, report
-from whole.data import BUNDLED, make_database, spread
+from whole.data import BUNDLED, make_database, schema_of_extension, spread
 from whole.process import Measurement
 
-SCHEMA = "".join((ROOT / "sql" / name).read_text(encoding="utf-8") for name in ("schema.sql", "indexes.sql"))
+SCHEMA = schema_of_extension()
 LINES = spread((ROOT / "sql" / "demo" / "sample.log").read_text(encoding="utf-8").splitlines(), 60)
 
 

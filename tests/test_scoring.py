@@ -200,6 +200,14 @@ def test_the_texts_of_later_batches_are_classified_with_those_of_the_first(db):
     assert one(db, "SELECT count(*) FROM log_entries WHERE anomaly_scored_at IS NULL") == 8
 
 
+def test_without_a_memo_the_model_still_runs_once_for_each_entry(db):
+    one(db, "SELECT anomaly_config('model', 'bundled')")
+    one(db, "SELECT anomaly_config('cache_entries', 0)")
+    insert(db, *"disk fan link user queue cable paper cache token route mount shell".split())
+    totals(db, 4)
+    assert int(status(db)["cache_misses"]) == 12
+
+
 def test_a_text_that_changes_after_it_was_read_ahead_is_scored_as_it_is_then(db):
     insert(db, *(f"upcoming {number}" for number in range(12)))
     db.execute("UPDATE log_entries SET ingest_time = id")

@@ -1,7 +1,7 @@
 """From the corpus to the model folder that ships: `python training/train.py`.
 
-Fine-tunes with several seeds from one start and averages the weights, calibrates, writes the float model to `build/fp32`, quantises
-it, measures both, and moves the result to `models/bundled`. Nothing random goes unseeded.
+Fine-tunes with several seeds from one start and averages the weights, calibrates, writes the float model to
+`build/fp32`, quantises it, measures both, and moves the result to `models/bundled`. Nothing random goes unseeded.
 """
 
 from __future__ import annotations

@@ -27,8 +27,12 @@ def float_model() -> Path:
 
 def log_lines(logs: Path | None, count: int) -> list[str]:
     """`count` real lines in the order of the files, repeated where there are not enough."""
-    found = lines(logs, count)
-    return list(itertools.islice(itertools.cycle(found), count))
+    return repeat(lines(logs, count), count)
+
+
+def repeat(texts: list[str], count: int) -> list[str]:
+    """`count` texts: these, over and over."""
+    return list(itertools.islice(itertools.cycle(texts), count))
 
 
 def spread(texts: list[str], count: int) -> list[str]:
@@ -57,3 +61,8 @@ def make_database(path: Path, texts: list[str], schema: str) -> Path:
 def schema_of_seed() -> str:
     """The tables of the application that the seed served."""
     return (ROOT / "tests" / "databases" / "seed.sql").read_text(encoding="utf-8")
+
+
+def schema_of_extension() -> str:
+    """The tables and indexes that `anomaly_init()` makes."""
+    return "".join((ROOT / "sql" / name).read_text(encoding="utf-8") for name in ("schema.sql", "indexes.sql"))

@@ -14,7 +14,6 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
-from parity.texts import ROOT
 from whole import cold, data, report
 from whole.process import Measurement, measure
 
@@ -86,7 +85,7 @@ def _ways(options: argparse.Namespace, texts: list[str]) -> dict[str, list[Measu
 def _sizes(options: argparse.Namespace, texts: list[str]) -> dict[str, list[Measurement]]:
     """10,000 pending rows and many: every text was seen before, so that nothing but the table is measured."""
     ways = {
-        f"{rows:,}": lambda rows=rows: measure("repeated", database=_ours(_cycle(texts, rows)), model=data.BUNDLED)
+        f"{rows:,}": lambda rows=rows: measure("repeated", database=_ours(data.repeat(texts, rows)), model=data.BUNDLED)
         for rows in (10_000, options.many)
     }
     return _rounds(options.rounds, ways)
@@ -121,12 +120,7 @@ def _rounds(rounds: int, ways: dict[str, Callable[[], Measurement]]) -> dict[str
 
 
 def _ours(texts: list[str], name: str = "extension.db") -> Path:
-    schema = "".join((ROOT / "sql" / file).read_text(encoding="utf-8") for file in ("schema.sql", "indexes.sql"))
-    return data.make_database(data.WORK / name, texts, schema)
-
-
-def _cycle(texts: list[str], count: int) -> list[str]:
-    return (texts * -(-count // len(texts)))[:count]
+    return data.make_database(data.WORK / name, texts, data.schema_of_extension())
 
 
 def _distinct(model: Path, texts: list[str], most: int) -> list[str]:

@@ -4,7 +4,7 @@
 //! the matrices of a small model are too small to split.
 
 use std::borrow::Cow;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 
 use once_cell::sync::OnceCell;
@@ -36,7 +36,6 @@ pub(super) struct Pool {
 #[derive(Debug)]
 struct Source {
     opener: Opener,
-    folder: Folder,
     graph: Graph,
     /// Weights that ONNX Runtime could not get by itself.
     weights: OnceCell<Weights>,
@@ -47,7 +46,7 @@ struct Source {
 struct Opener {
     packed: PrepackedWeights,
     environment: Environment,
-    graph: PathBuf,
+    folder: Folder,
     device: Device,
     threads: usize,
 }
@@ -91,16 +90,16 @@ impl Pool {
         let opener = Opener {
             packed: PrepackedWeights::new(),
             environment: runtime.environment().clone(),
-            graph: folder.graph().to_owned(),
+            folder: folder.clone(),
             device,
             threads,
         };
         let (graph, first) =
             parallel::join(threads, || Graph::open(folder.graph()), || opener.open_with(&[]))?;
-        let source = Source { opener, folder: folder.clone(), graph: graph?, weights: OnceCell::new() };
+        let source = Source { opener, graph: graph?, weights: OnceCell::new() };
         let first = source.or_with_weights(first)?;
         let interface = Interface::of(&first).map_err(|error| error.context(folder.graph().display()))?;
-        let most = if device == Device::CPU { threads } else { 1 };
+        let most = if source.opener.is_on_processor() { threads } else { 1 };
         Ok(Self {
             sessions: Mutex::new(Sessions { idle: vec![first], made: 1, most }),
             returned: Condvar::new(),
@@ -187,7 +186,7 @@ impl Pool {
     }
 
     fn open_another(&self) -> Result<Session> {
-        self.source.folder.check_unchanged()?;
+        self.source.opener.folder.check_unchanged()?;
         self.source.graph.check_unchanged()?;
         self.source.open_session()
     }
@@ -225,7 +224,7 @@ impl Opener {
         let unusable = |error: ort::Error| {
             Error::model(format!(
                 "{} is no usable ONNX model: {}; is it complete? download or export it again",
-                self.graph.display(),
+                self.folder.graph().display(),
                 text(&error)
             ))
         };
@@ -233,7 +232,7 @@ impl Opener {
         let with_weights = weights.iter().try_fold(builder, |builder, (location, content)| {
             Ok(builder.with_external_initializer_file_in_memory(location, Arc::clone(content))?)
         });
-        let session = with_weights.and_then(|mut builder| builder.commit_from_file(&self.graph));
+        let session = with_weights.and_then(|mut builder| builder.commit_from_file(self.folder.graph()));
         session.map_err(unusable)
     }
 
