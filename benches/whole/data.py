@@ -1,8 +1,9 @@
-"""Log lines, the databases that hold them, and the float32 model that every contender is given."""
+"""Log lines, the databases that hold them, and the float32 models that contenders are given."""
 
 from __future__ import annotations
 
 import itertools
+import shutil
 import sqlite3
 from pathlib import Path
 
@@ -22,6 +23,15 @@ def float_model() -> Path:
         from parity import models  # torch comes with it, and contenders are to be measured without
 
         models.make(FLOAT_MODEL, folder)
+    return folder
+
+
+def masking_float_model() -> Path:
+    """The same behind the bundled model's tokenizer, which masks numbers and names; made anew, since that may change."""
+    folder = WORK / f"{FLOAT_MODEL}-masking"
+    shutil.copytree(float_model(), folder, dirs_exist_ok=True)
+    for name in ("tokenizer.json", "tokenizer_config.json", "special_tokens_map.json"):
+        shutil.copy(BUNDLED / name, folder / name)
     return folder
 
 

@@ -56,7 +56,7 @@ def _options() -> argparse.Namespace:
 
 def _ways(options: argparse.Namespace, texts: list[str]) -> dict[str, list[Measurement]]:
     """The seed, optimum, ONNX Runtime alone, and the extension."""
-    fp32, bundled, threads = data.float_model(), data.BUNDLED, os.cpu_count()
+    fp32, masking, bundled, threads = data.float_model(), data.masking_float_model(), data.BUNDLED, os.cpu_count()
     slow = data.spread(texts, options.slow_lines)
     distinct = {model: _distinct(model, texts, options.distinct) for model in (fp32, bundled)}
     files = {model: _write_texts(model, lines) for model, lines in distinct.items()}
@@ -65,10 +65,13 @@ def _ways(options: argparse.Namespace, texts: list[str]) -> dict[str, list[Measu
     ways: dict[str, Callable[[], Measurement]] = {}
     if options.seed:
         theirs = lambda: data.make_database(data.WORK / "seed.db", slow, data.schema_of_seed())
-        for name in ("seed", "optimum"):
-            ways[name] = lambda name=name: measure(name, database=theirs(), model=fp32, seed=options.seed.resolve())
+        theirs_with = lambda name, model: lambda: measure(name, database=theirs(), model=model, seed=options.seed.resolve())
+        ways["seed"] = theirs_with("seed", fp32)
+        ways["seed masking"] = theirs_with("seed", masking)
+        ways["optimum"] = theirs_with("optimum", fp32)
     ways |= {
         "fp32": ours(texts, fp32),
+        "fp32 masking": ours(texts, masking),
         "fp32 scalar": ours(slow, fp32, "scalar"),
         "fp32 distinct": ours(distinct[fp32], fp32),
         "fp32 ceiling": raw(fp32),

@@ -4,11 +4,10 @@ use std::ops::Add;
 use std::time::Duration;
 
 use rusqlite::{ToSql, params, params_from_iter};
-use uuid::Uuid;
 
 use super::entries::{Entry, Queue};
 use super::runs::Record;
-use super::{Database, atomically, cell, now, schema, wait_while_locked};
+use super::{Database, atomically, cell, identifier, now, schema, wait_while_locked};
 use crate::error::Result;
 use crate::value::Value;
 
@@ -155,7 +154,7 @@ impl Writer {
             let parameters = params![
                 entry.key,
                 entry.id,
-                Uuid::new_v4().to_string(),
+                identifier(),
                 self.tenant_id,
                 entry.source_id,
                 outcome.label,

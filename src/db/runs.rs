@@ -5,10 +5,9 @@
 use std::time::Duration;
 
 use rusqlite::params;
-use uuid::Uuid;
 
 use super::detections::Written;
-use super::{Database, atomically, cell, now, schema};
+use super::{Database, atomically, cell, identifier, now, schema};
 use crate::error::{Error, Result};
 use crate::value::Value;
 
@@ -54,7 +53,7 @@ impl Record {
     /// A run that begins now, with the model as the user named it; `None` in a database that keeps no record.
     pub fn begin(database: &Database, tenant_id: &str, model: &str, threshold: f64) -> Result<Option<Self>> {
         Ok(schema::has_runs(database)?.then(|| Self {
-            id: Uuid::new_v4().to_string(),
+            id: identifier(),
             started: now(),
             tenant_id: tenant_id.to_owned(),
             model: model.to_owned(),
