@@ -1,10 +1,12 @@
 //! The settings of one connection.
 //!
 //! Each setting starts as its environment variable says, else at its default, and can be changed with
-//! `anomaly_config(key, value)`. [`SETTINGS`] is the list that error texts, the status table and the documentation
-//! follow.
+//! `anomaly_config(key, value)`, but for those that are the host's alone: SQL must not widen what they allow.
+//! [`SETTINGS`] is the list that error texts, the status table and the documentation follow.
 
-use std::path::{Component, Path};
+use std::env;
+use std::fs;
+use std::path::{Component, Path, PathBuf};
 use std::time::Duration;
 
 use crate::device::Device;
@@ -20,46 +22,65 @@ pub struct Setting {
     pub variable: &'static str,
     /// What may be set, in words.
     pub allowed: &'static str,
+    /// Whether only the environment can set it.
+    pub is_hosts: bool,
+}
+
+impl Setting {
+    const fn new(key: &'static str, variable: &'static str, allowed: &'static str) -> Self {
+        Self { key, variable, allowed, is_hosts: false }
+    }
+
+    const fn of_host(self) -> Self {
+        Self { is_hosts: true, ..self }
+    }
 }
 
 /// Every setting, in the order in which they are documented.
 pub const SETTINGS: &[Setting] = &[
-    Setting {
-        key: "model",
-        variable: "TURNSTONE_ANOMALY_MODEL",
-        allowed: "'bundled', the path of a folder with config.json, tokenizer.json and model.onnx, a hub id such as \
-                  'org/name@revision', or '' for none",
-    },
-    Setting {
-        key: "onnx_file",
-        variable: "TURNSTONE_ANOMALY_ONNX_FILE",
-        allowed: "the name of a file below the model's folder, such as 'onnx/model_quantized.onnx', or '' for \
-                  model.onnx or onnx/model.onnx",
-    },
-    Setting { key: "device", variable: "TURNSTONE_ANOMALY_DEVICE", allowed: Device::ALLOWED },
-    Setting {
-        key: "batch",
-        variable: "TURNSTONE_ANOMALY_BATCH",
-        allowed: "a whole number of rows from 1 to 65536",
-    },
-    Setting { key: "threshold", variable: "TURNSTONE_ANOMALY_THRESHOLD", allowed: "a number from 0 to 1" },
-    Setting { key: "tenant_id", variable: "TURNSTONE_TENANT_ID", allowed: "any text" },
-    Setting {
-        key: "threads",
-        variable: "TURNSTONE_ANOMALY_THREADS",
-        allowed: "a whole number of threads from 1 to 256",
-    },
-    Setting {
-        key: "busy_timeout_ms",
-        variable: "TURNSTONE_ANOMALY_BUSY_TIMEOUT_MS",
-        allowed: "a whole number of milliseconds from 0 to 86400000",
-    },
-    Setting {
-        key: "cache_entries",
-        variable: "TURNSTONE_ANOMALY_CACHE_ENTRIES",
-        allowed: "a whole number of texts from 0 to 10000000",
-    },
+    Setting::new(
+        "model",
+        "TURNSTONE_ANOMALY_MODEL",
+        "'bundled', the path of a folder with config.json, tokenizer.json and model.onnx, a hub id such as \
+         'org/name@revision', or '' for none",
+    ),
+    Setting::new(
+        "onnx_file",
+        "TURNSTONE_ANOMALY_ONNX_FILE",
+        "the name of a file below the model's folder, such as 'onnx/model_quantized.onnx', or '' for model.onnx or \
+         onnx/model.onnx",
+    ),
+    Setting::new("device", "TURNSTONE_ANOMALY_DEVICE", Device::ALLOWED),
+    Setting::new("batch", "TURNSTONE_ANOMALY_BATCH", "a whole number of rows from 1 to 65536"),
+    Setting::new("threshold", "TURNSTONE_ANOMALY_THRESHOLD", "a number from 0 to 1"),
+    Setting::new("tenant_id", "TURNSTONE_TENANT_ID", "any text"),
+    Setting::new("threads", "TURNSTONE_ANOMALY_THREADS", "a whole number of threads from 1 to 256"),
+    Setting::new(
+        "busy_timeout_ms",
+        "TURNSTONE_ANOMALY_BUSY_TIMEOUT_MS",
+        "a whole number of milliseconds from 0 to 86400000",
+    ),
+    Setting::new(
+        "cache_entries",
+        "TURNSTONE_ANOMALY_CACHE_ENTRIES",
+        "a whole number of texts from 0 to 10000000",
+    ),
+    Setting::new(
+        ALLOWED_MODEL_DIRS,
+        "TURNSTONE_ANOMALY_ALLOWED_MODEL_DIRS",
+        "folders that exist, by their whole paths, with the separator of PATH between them",
+    )
+    .of_host(),
+    Setting::new(
+        ALLOWED_MODEL_SHA256,
+        "TURNSTONE_ANOMALY_ALLOWED_MODEL_SHA256",
+        "SHA-256 sums of 64 hexadecimal digits, with spaces between them",
+    )
+    .of_host(),
 ];
+
+const ALLOWED_MODEL_DIRS: &str = "allowed_model_dirs";
+const ALLOWED_MODEL_SHA256: &str = "allowed_model_sha256";
 
 /// The settings of one connection, each of them valid.
 #[derive(Clone, Debug, PartialEq)]
@@ -82,6 +103,11 @@ pub struct Settings {
     pub busy_timeout_ms: u64,
     /// How many texts the memo holds.
     pub cache_entries: usize,
+    /// The folders that a model's files may lie in or below, links followed; any where there are none. The bundled model
+    /// is part of the extension and always allowed.
+    pub allowed_model_dirs: Vec<PathBuf>,
+    /// The SHA-256 that a model's graph may have, in lower case; any where there are none.
+    pub allowed_model_sha256: Vec<String>,
 }
 
 impl Default for Settings {
@@ -96,6 +122,8 @@ impl Default for Settings {
             threads: std::thread::available_parallelism().map_or(1, usize::from).min(256),
             busy_timeout_ms: 30_000,
             cache_entries: 65_536,
+            allowed_model_dirs: Vec::new(),
+            allowed_model_sha256: Vec::new(),
         }
     }
 }
@@ -104,10 +132,10 @@ impl Settings {
     /// The defaults, changed by what `environment` holds. An empty variable counts as unset.
     pub fn from_environment(environment: impl Fn(&str) -> Option<String>) -> Result<Self> {
         let mut settings = Self::default();
-        for Setting { key, variable, .. } in SETTINGS {
+        for setting @ Setting { variable, .. } in SETTINGS {
             if let Some(value) = environment(variable).filter(|value| !value.is_empty()) {
                 settings
-                    .set(key, &value)
+                    .assign(setting, &value)
                     .map_err(|error| error.context(format!("environment variable {variable}")))?;
             }
         }
@@ -117,6 +145,18 @@ impl Settings {
     /// Changes one setting, or leaves everything as it is and says what is allowed.
     pub fn set(&mut self, key: &str, value: &str) -> Result<()> {
         let setting = find(key)?;
+        if setting.is_hosts {
+            return Err(Error::argument(format!(
+                "setting '{key}' is not for SQL to change: set the environment variable {} before the extension is \
+                 loaded",
+                setting.variable
+            )));
+        }
+        self.assign(setting, value)
+    }
+
+    fn assign(&mut self, setting: &Setting, value: &str) -> Result<()> {
+        let key = setting.key;
         let unusable = || {
             Error::argument(format!(
                 "setting '{key}' cannot be '{}': allowed is {}",
@@ -125,7 +165,7 @@ impl Settings {
             ))
         };
         let count = |low, high| whole_number(value, low, high).ok_or_else(unusable);
-        match setting.key {
+        match key {
             "model" => self.model = value.to_owned(),
             "onnx_file" if is_below(value) => self.onnx_file = value.to_owned(),
             "device" => self.device = Device::parse(value).ok_or_else(unusable)?,
@@ -135,6 +175,8 @@ impl Settings {
             "threads" => self.threads = count(1, 256)?,
             "busy_timeout_ms" => self.busy_timeout_ms = count(0, 86_400_000)? as u64,
             "cache_entries" => self.cache_entries = count(0, 10_000_000)?,
+            ALLOWED_MODEL_DIRS => self.allowed_model_dirs = folders(value).ok_or_else(unusable)?,
+            ALLOWED_MODEL_SHA256 => self.allowed_model_sha256 = sums(value).ok_or_else(unusable)?,
             _ => return Err(unusable()),
         }
         Ok(())
@@ -152,6 +194,10 @@ impl Settings {
             "threads" => self.threads.into(),
             "busy_timeout_ms" => Value::Integer(self.busy_timeout_ms as i64),
             "cache_entries" => self.cache_entries.into(),
+            ALLOWED_MODEL_DIRS => {
+                env::join_paths(&self.allowed_model_dirs).unwrap_or_default().to_string_lossy().as_ref().into()
+            }
+            ALLOWED_MODEL_SHA256 => self.allowed_model_sha256.join(" ").into(),
             _ => Value::Null,
         })
     }
@@ -185,6 +231,18 @@ fn whole_number(value: &str, low: usize, high: usize) -> Option<usize> {
 fn fraction(value: &str) -> Option<f64> {
     let number = value.trim().parse().ok()?;
     (0.0..=1.0).contains(&number).then_some(number)
+}
+
+/// Folders as PATH lists them, links followed.
+fn folders(value: &str) -> Option<Vec<PathBuf>> {
+    let whole = |path: PathBuf| path.is_absolute().then(|| fs::canonicalize(path).ok()).flatten();
+    let folders: Option<Vec<_>> = env::split_paths(value).map(whole).collect();
+    folders.filter(|folders| folders.iter().all(|folder| folder.is_dir()))
+}
+
+fn sums(value: &str) -> Option<Vec<String>> {
+    let is_sum = |sum: &str| sum.len() == 64 && sum.bytes().all(|byte| byte.is_ascii_hexdigit());
+    value.split_whitespace().map(|sum| is_sum(sum).then(|| sum.to_ascii_lowercase())).collect()
 }
 
 /// The first 80 characters: an error text must stay readable whatever was passed.
@@ -244,9 +302,43 @@ mod tests {
     fn every_setting_reads_back_what_was_set() {
         let mut settings = Settings::default();
         let values = ["bundled", "onnx/model.onnx", "cuda:1", "7", "0.5", "acme", "3", "250", "0"];
-        for (setting, value) in SETTINGS.iter().zip(values) {
+        let ours = SETTINGS.iter().filter(|setting| !setting.is_hosts);
+        assert_eq!(ours.clone().count(), values.len());
+        for (setting, value) in ours.zip(values) {
             settings.set(setting.key, value).unwrap();
             assert_eq!(settings.get(setting.key).unwrap().into_text().unwrap(), value);
+        }
+    }
+
+    #[test]
+    fn what_is_the_hosts_comes_from_the_environment_alone() {
+        let sum = "AB".repeat(32);
+        let both = format!("{sum} {}", "0".repeat(64));
+        let mut settings = Settings::from_environment(environment(&[
+            ("TURNSTONE_ANOMALY_ALLOWED_MODEL_DIRS", "/"),
+            ("TURNSTONE_ANOMALY_ALLOWED_MODEL_SHA256", &both),
+        ]))
+        .unwrap();
+        assert_eq!(settings.allowed_model_dirs, [Path::new("/")]);
+        assert_eq!(settings.allowed_model_sha256, [sum.to_lowercase(), "0".repeat(64)]);
+        let before = settings.clone();
+        for setting in SETTINGS.iter().filter(|setting| setting.is_hosts) {
+            let error = settings.set(setting.key, "").unwrap_err().to_string();
+            assert!(error.contains(setting.key) && error.contains(setting.variable), "{error}");
+        }
+        assert_eq!(settings, before);
+    }
+
+    #[test]
+    fn a_bad_limit_of_the_host_is_no_limit_left_out() {
+        for (variable, value) in [
+            ("TURNSTONE_ANOMALY_ALLOWED_MODEL_DIRS", "models"),
+            ("TURNSTONE_ANOMALY_ALLOWED_MODEL_DIRS", "/there/is/none"),
+            ("TURNSTONE_ANOMALY_ALLOWED_MODEL_SHA256", "abc"),
+            ("TURNSTONE_ANOMALY_ALLOWED_MODEL_SHA256", &"x".repeat(64)),
+        ] {
+            let error = Settings::from_environment(environment(&[(variable, value)])).unwrap_err().to_string();
+            assert!(error.contains(variable) && error.contains("allowed is"), "{error}");
         }
     }
 
@@ -275,7 +367,7 @@ mod tests {
         assert_eq!(
             error,
             "there is no setting 'modle': known are model, onnx_file, device, batch, threshold, tenant_id, threads, \
-             busy_timeout_ms, cache_entries"
+             busy_timeout_ms, cache_entries, allowed_model_dirs, allowed_model_sha256"
         );
     }
 

@@ -137,7 +137,12 @@ impl Connection {
     }
 
     fn find(&self, settings: &Settings) -> Result<Folder> {
-        model::find(&settings.model, &settings.onnx_file, self.beside.as_deref())
+        let folder = model::find(&settings.model, &settings.onnx_file, self.beside.as_deref())?;
+        if !is_bundled(&settings.model) {
+            let within = folder.require_within(&settings.allowed_model_dirs);
+            within.map_err(|error| error.context(format_args!("model '{}'", settings.model)))?;
+        }
+        Ok(folder)
     }
 
     /// Drops the model and everything remembered; the settings stay.
@@ -160,7 +165,10 @@ impl Connection {
             Some(shared) => Arc::clone(shared),
             None => {
                 let folder = self.find(&settings)?;
-                shared(folder, settings.device, settings.threads, self.beside.as_deref())
+                let shared = shared(folder, settings.device, settings.threads, self.beside.as_deref());
+                let known = shared.require_sha256(&settings.allowed_model_sha256);
+                known.map_err(|error| error.context(format_args!("model '{}'", settings.model)))?;
+                shared
             }
         };
         *found = Some(Arc::clone(&shared));

@@ -32,6 +32,7 @@ TABLE_FUNCTIONS = [
 ]
 SETTINGS = [
     "model", "onnx_file", "device", "batch", "threshold", "tenant_id", "threads", "busy_timeout_ms", "cache_entries",
+    "allowed_model_dirs", "allowed_model_sha256",
 ]  # fmt: skip
 
 

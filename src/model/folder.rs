@@ -7,6 +7,7 @@ use std::time::SystemTime;
 
 use serde_json::Value as Json;
 
+use super::graph::Graph;
 use super::labels::Head;
 use crate::error::{Error, Result};
 use crate::severity::Label;
@@ -43,6 +44,27 @@ impl Folder {
             Ok(stamps) if stamps == self.stamps => Ok(()),
             _ => Err(changed(&self.path)),
         }
+    }
+
+    /// Fails when one of the files lies outside all of `allowed`, wherever links lead. No folder allows any.
+    pub fn require_within(&self, allowed: &[PathBuf]) -> Result<()> {
+        if allowed.is_empty() {
+            return Ok(());
+        }
+        let mut files = vec![self.graph.clone(), self.config(), self.tokenizer()];
+        files.extend(Some(self.path.join(TOKENIZER_CONFIG)).filter(|file| file.is_file()));
+        files.extend(Graph::open(&self.graph)?.weights().map(Path::to_owned));
+        for file in files {
+            let file = fs::canonicalize(&file).unwrap_or(file);
+            if !allowed.iter().any(|folder| file.starts_with(folder)) {
+                return Err(Error::model(format!(
+                    "{} is outside the folders that TURNSTONE_ANOMALY_ALLOWED_MODEL_DIRS allows; whoever set it can \
+                     allow more, before the extension is loaded",
+                    file.display()
+                )));
+            }
+        }
+        Ok(())
     }
 
     #[cfg(test)]

@@ -58,6 +58,11 @@ impl Graph {
         &self.path
     }
 
+    /// The files beside it that hold its weights, links followed.
+    pub(super) fn weights(&self) -> impl Iterator<Item = &Path> {
+        self.external.iter().map(|file| file.target.as_path())
+    }
+
     /// Whether it has operators such as `DynamicQuantizeLinear`.
     pub(super) fn is_dynamically_quantised(&self) -> bool {
         self.is_dynamically_quantised
@@ -87,7 +92,7 @@ impl Graph {
     /// The SHA-256 of the file and of the files with its weights, one after the other, in hexadecimal.
     pub(super) fn sha256(&self) -> Result<String> {
         let mut hasher = Sha256::new();
-        for path in iter::once(&self.path).chain(self.external.iter().map(|file| &file.target)) {
+        for path in iter::once(self.path()).chain(self.weights()) {
             let unreadable = |error| Error::model(format!("{} cannot be read: {error}", path.display()));
             File::open(path).and_then(|mut file| io::copy(&mut file, &mut hasher)).map_err(unreadable)?;
         }

@@ -9,7 +9,7 @@ use once_cell::sync::{Lazy, OnceCell};
 use super::graph::Graph;
 use super::{Classifier, Folder, provider};
 use crate::device::Device;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::sync::lock;
 
 /// A model that is loaded when it is first asked for, and dropped with its last user.
@@ -77,6 +77,22 @@ impl Shared {
             Graph::open(self.folder.graph())?.sha256()
         };
         self.sha256.get_or_try_init(compute).map(String::as_str)
+    }
+
+    /// Fails unless the graph has one of the `allowed` sums; none allows any.
+    pub fn require_sha256(&self, allowed: &[String]) -> Result<()> {
+        if allowed.is_empty() {
+            return Ok(());
+        }
+        let sha256 = self.sha256()?;
+        if allowed.iter().any(|sum| sum == sha256) {
+            return Ok(());
+        }
+        Err(Error::model(format!(
+            "{} has the SHA-256 {sha256}, which TURNSTONE_ANOMALY_ALLOWED_MODEL_SHA256 does not list; put the file back \
+             that was there, or have it listed before the extension is loaded",
+            self.folder.graph().display()
+        )))
     }
 }
 
