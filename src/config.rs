@@ -194,9 +194,11 @@ impl Settings {
             "threads" => self.threads.into(),
             "busy_timeout_ms" => Value::Integer(self.busy_timeout_ms as i64),
             "cache_entries" => self.cache_entries.into(),
-            ALLOWED_MODEL_DIRS => {
-                env::join_paths(&self.allowed_model_dirs).unwrap_or_default().to_string_lossy().as_ref().into()
-            }
+            ALLOWED_MODEL_DIRS => env::join_paths(&self.allowed_model_dirs)
+                .unwrap_or_default()
+                .to_string_lossy()
+                .as_ref()
+                .into(),
             ALLOWED_MODEL_SHA256 => self.allowed_model_sha256.join(" ").into(),
             _ => Value::Null,
         })
@@ -337,7 +339,8 @@ mod tests {
             ("TURNSTONE_ANOMALY_ALLOWED_MODEL_SHA256", "abc"),
             ("TURNSTONE_ANOMALY_ALLOWED_MODEL_SHA256", &"x".repeat(64)),
         ] {
-            let error = Settings::from_environment(environment(&[(variable, value)])).unwrap_err().to_string();
+            let error =
+                Settings::from_environment(environment(&[(variable, value)])).unwrap_err().to_string();
             assert!(error.contains(variable) && error.contains("allowed is"), "{error}");
         }
     }

@@ -80,7 +80,7 @@ pub unsafe fn initialise(
     api: *mut sqlite3_api_routines,
     register: impl FnOnce(&Registrar) -> Result<()>,
 ) -> c_int {
-    let outcome = guard(|| {
+    let outcome = guard("load", || {
         // SAFETY: the caller's contract.
         unsafe { adopt(api) }?;
         location::stay_loaded()?;

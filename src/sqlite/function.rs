@@ -79,7 +79,7 @@ unsafe extern "C" fn call<F>(
 ) where
     F: Fn(&Database, Vec<Value>) -> Result<Value> + 'static,
 {
-    let outcome = guard(|| {
+    let outcome = guard("xFunc", || {
         // SAFETY: the contract of `super`.
         let (body, database, arguments) = unsafe {
             let body = &*ext::sqlite3ext_user_data(context).cast::<F>();
@@ -96,7 +96,7 @@ pub(super) unsafe extern "C" fn destroy<T>(registered: *mut c_void) {
     // SAFETY: `registered` came from `Box::<T>::into_raw`, and SQLite passes it here once.
     let owned = unsafe { Box::from_raw(registered.cast::<T>()) };
     // Nothing is left to tell about a destructor that panicked.
-    let _ = guard(|| {
+    let _ = guard("xDestroy", || {
         drop(owned);
         Ok(())
     });

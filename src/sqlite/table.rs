@@ -158,7 +158,7 @@ unsafe extern "C" fn connect<T: TableFunction>(
     table: *mut *mut ext::sqlite3_vtab,
     message: *mut *mut c_char,
 ) -> c_int {
-    let outcome = guard(|| {
+    let outcome = guard("xConnect", || {
         let sql = CString::new(declaration::<T>())
             .map_err(|_| Error::new(Kind::Internal, "a column name holds a NUL"))?;
         // SAFETY: the contract of `super`; both calls are meant for `xConnect`.
@@ -191,10 +191,10 @@ fn check(code: c_int) -> Result<()> {
 
 /// Hands the arguments that are given over to `xFilter`, in order; bit `i` of `idxNum` says that argument `i` is.
 unsafe extern "C" fn best_index<T: TableFunction>(
-    _table: *mut ext::sqlite3_vtab,
+    table: *mut ext::sqlite3_vtab,
     info: *mut ext::sqlite3_index_info,
 ) -> c_int {
-    let planned = guard(|| {
+    let planned = guard("xBestIndex", || {
         // SAFETY: the contract of `super`; the two arrays have `nConstraint` entries, or none and no address.
         let (info, constraints, usages) = unsafe {
             let info = &mut *info;
@@ -217,7 +217,8 @@ unsafe extern "C" fn best_index<T: TableFunction>(
         Ok(true) => SQLITE_OK,
         // SQLite looks for another order of the tables, in which the argument is known.
         Ok(false) => SQLITE_CONSTRAINT,
-        Err(error) => error.code(),
+        // SAFETY: SQLite takes the message from there after the callback.
+        Err(error) => unsafe { report(ptr::addr_of_mut!((*table).zErrMsg), &error) },
     }
 }
 
@@ -283,7 +284,7 @@ unsafe extern "C" fn filter<T: TableFunction>(
 ) -> c_int {
     // SAFETY: the contract of `super`.
     unsafe {
-        on_cursor::<T>(cursor, |cursor: &mut Cursor<T>, table| {
+        on_cursor::<T>("xFilter", cursor, |cursor: &mut Cursor<T>, table| {
             cursor.scan = None;
             let arguments = arguments::<T>(given, value::read_all(argc, argv))?;
             let rows = table.function.open(&table.database, Arguments(arguments.clone()))?;
@@ -315,7 +316,7 @@ fn arguments<T: TableFunction>(given: c_int, values: Vec<Value>) -> Result<Vec<V
 unsafe extern "C" fn next<T: TableFunction>(cursor: *mut ext::sqlite3_vtab_cursor) -> c_int {
     // SAFETY: the contract of `super`.
     unsafe {
-        on_cursor::<T>(cursor, |cursor: &mut Cursor<T>, table| {
+        on_cursor::<T>("xNext", cursor, |cursor: &mut Cursor<T>, table| {
             let Some(scan) = &mut cursor.scan else { return Ok(()) };
             // Rows that failed are at their end: the next call must not find the row before.
             scan.current = None;
@@ -339,7 +340,7 @@ unsafe extern "C" fn column<T: TableFunction>(
 ) -> c_int {
     // SAFETY: the contract of `super`.
     let cursor = unsafe { &*cursor.cast::<Cursor<T>>() };
-    let cell = guard(|| Ok(cursor.cell(usize::try_from(index).unwrap_or(usize::MAX))));
+    let cell = guard("xColumn", || Ok(cursor.cell(usize::try_from(index).unwrap_or(usize::MAX))));
     // SAFETY: `context` is the one of this call.
     unsafe { value::finish(context, cell.as_ref().map(|cell| *cell).map_err(Clone::clone)) };
     SQLITE_OK
@@ -359,12 +360,13 @@ unsafe extern "C" fn rowid<T: TableFunction>(
 /// # Safety
 /// `cursor` is one that `open::<T>` made.
 unsafe fn on_cursor<T: TableFunction>(
+    callback: &str,
     cursor: *mut ext::sqlite3_vtab_cursor,
     body: impl FnOnce(&mut Cursor<T>, &Table<T>) -> Result<()>,
 ) -> c_int {
     // SAFETY: the caller's contract; SQLite keeps the table of an open cursor.
     let table = unsafe { (*cursor).pVtab };
-    let outcome = guard(|| {
+    let outcome = guard(callback, || {
         // SAFETY: as above. `body` may run SQL that opens other cursors on the same table, none that uses this one.
         let (cursor, table) = unsafe { (&mut *cursor.cast::<Cursor<T>>(), &*table.cast::<Table<T>>()) };
         body(cursor, table)
