@@ -71,6 +71,18 @@ def test_the_runtime_may_be_named_in_the_environment(bare):
     assert shell(load(bare), model, ORT_DYLIB_PATH=str(runtime)).stdout.splitlines()[-1] == "ERROR"
 
 
+def test_the_runtime_may_be_that_of_the_python_package_beside_its_own(tmp_path):
+    own, package = tmp_path / "sqlite_anomaly", tmp_path / "onnxruntime" / "capi"
+    own.mkdir()
+    package.mkdir(parents=True)
+    shutil.copy(EXTENSION.with_suffix(SUFFIX), own)
+    runtime = next(DIST.glob("*onnxruntime*"))
+    name = {"darwin": "libonnxruntime.1.28.0.dylib", "win32": "onnxruntime.dll"}.get(sys.platform, "libonnxruntime.so.1.28.0")
+    shutil.copy(runtime, package / name)
+    model = f"SELECT anomaly_config('model', '{MODELS / 'levels'}'); SELECT anomaly_label('failed');"
+    assert shell(load(own), model).stdout.splitlines()[-1] == "ERROR"
+
+
 def test_without_the_runtime_the_error_names_every_place_and_the_remedy(bare):
     model = f"SELECT anomaly_config('model', '{MODELS / 'levels'}'); SELECT anomaly_label('failed');"
     done = shell(load(bare), model)

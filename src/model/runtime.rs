@@ -29,7 +29,7 @@ static RUNTIME: OnceCell<Runtime> = OnceCell::new();
 
 impl Runtime {
     /// Starts ONNX Runtime with the library that `ORT_DYLIB_PATH` names, else with the one in the folder `beside`, else
-    /// with the one that the system's loader finds.
+    /// with that of the Python package beside this folder, else with the one that the system's loader finds.
     pub fn get_or_load(beside: Option<&Path>) -> Result<&'static Self> {
         RUNTIME.get_or_try_init(|| {
             let (builder, library) = load_library(beside)?;
@@ -138,9 +138,22 @@ fn check_complete(_: &Path) -> std::result::Result<(), String> {
     Ok(())
 }
 
-/// Beside the extension, then wherever the system's loader looks.
+/// Beside the extension, then in the Python package `onnxruntime` beside the extension's own, then wherever the system's
+/// loader looks.
 fn candidates(beside: Option<&Path>) -> impl Iterator<Item = PathBuf> {
-    beside.map(|folder| folder.join(file_name())).into_iter().chain([PathBuf::from(file_name())])
+    let own = beside.map(|folder| folder.join(file_name()));
+    let packaged = beside.and_then(Path::parent).map(in_package).unwrap_or_default();
+    own.into_iter().chain(packaged).chain([PathBuf::from(file_name())])
+}
+
+/// The library in the package `onnxruntime` under a folder of Python packages: its name holds its version there.
+fn in_package(packages: &Path) -> Vec<PathBuf> {
+    let folder = packages.join("onnxruntime").join("capi");
+    let stem = format!("{}onnxruntime.", env::consts::DLL_PREFIX);
+    let is_library =
+        |path: &PathBuf| path.file_name().is_some_and(|name| name.to_string_lossy().starts_with(&stem));
+    let entries = folder.read_dir().into_iter().flatten().flatten().map(|entry| entry.path());
+    entries.filter(is_library).collect()
 }
 
 /// `libonnxruntime.so`, `libonnxruntime.dylib` or `onnxruntime.dll`.
