@@ -179,24 +179,6 @@ def test_python(driver):
         assert (done.stdout.strip(), done.stderr) == ("SECURITY_ANOMALY", "")
 
 
-def test_a_second_copy_of_sqlite_in_the_process_is_refused():
-    if "apsw" not in DRIVERS or not (interpreters("pysqlite3") and interpreters("apsw")):
-        pytest.skip("needs two modules that bring an SQLite of their own")
-    done = python(
-        DRIVERS["pysqlite3"] + LOAD + "first = db\n" + DRIVERS["apsw"] + f"""
-try:
-    db.enable_load_extension(True)
-    db.load_extension({str(EXTENSION)!r})
-except Exception as error:
-    print(error)
-db = first
-""" + USE
-    )
-    refused, label = done.stdout.splitlines()
-    assert "another copy of SQLite in this process" in refused
-    assert label == "SECURITY_ANOMALY", done.stderr
-
-
 def test_loading_twice_keeps_the_settings():
     done = shell(load(DIST), "SELECT anomaly_config('batch', 7);", load(DIST), "SELECT anomaly_config('batch');")
     assert (done.stdout.split(), done.stderr) == (["7", "7"], "")
