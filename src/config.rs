@@ -10,7 +10,7 @@ use std::path::{Component, Path, PathBuf};
 use std::time::Duration;
 
 use crate::device::Device;
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, abridged};
 use crate::value::Value;
 
 /// What there is to know about one setting.
@@ -245,14 +245,6 @@ fn folders(value: &str) -> Option<Vec<PathBuf>> {
 fn sums(value: &str) -> Option<Vec<String>> {
     let is_sum = |sum: &str| sum.len() == 64 && sum.bytes().all(|byte| byte.is_ascii_hexdigit());
     value.split_whitespace().map(|sum| is_sum(sum).then(|| sum.to_ascii_lowercase())).collect()
-}
-
-/// The first 80 characters: an error text must stay readable whatever was passed.
-fn abridged(value: &str) -> String {
-    match value.char_indices().nth(80) {
-        Some((end, _)) => format!("{}…", &value[..end]),
-        None => value.to_owned(),
-    }
 }
 
 #[cfg(test)]

@@ -110,6 +110,14 @@ impl Error {
     }
 }
 
+/// The first 80 characters: an error text must stay readable whatever was passed.
+pub fn abridged(value: &str) -> String {
+    match value.char_indices().nth(80) {
+        Some((end, _)) => format!("{}…", &value[..end]),
+        None => value.to_owned(),
+    }
+}
+
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.message)

@@ -9,7 +9,7 @@
 //! - [`connection`]: what one connection holds; [`scoring`]: the life of a row from pending to detection;
 //! - [`classification`]: texts to predictions; [`memo`]: texts classified before;
 //! - [`model`]: a model's folder, tokenizer, sessions and labels; [`db`]: the SQL the extension itself runs;
-//! - [`config`], [`device`], [`severity`], [`value`], [`error`], [`sync`]: what all of them speak of.
+//! - [`config`], [`device`], [`severity`], [`value`], [`error`], [`panics`], [`sync`]: what all of them speak of.
 
 pub mod classification;
 pub mod config;
@@ -19,6 +19,7 @@ pub mod device;
 pub mod error;
 pub mod memo;
 pub mod model;
+pub mod panics;
 pub mod scoring;
 pub mod severity;
 pub mod sqlite;

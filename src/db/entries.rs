@@ -7,7 +7,7 @@ use rusqlite::{OptionalExtension, Row};
 
 use super::cell::Cell;
 use super::{Database, schema};
-use crate::error::Result;
+use crate::error::{Result, abridged};
 
 /// How many keys are looked up at once.
 ///
@@ -47,7 +47,7 @@ impl Entry {
     /// How to name the entry in a message.
     pub fn name(&self) -> String {
         match &self.id {
-            Cell::Text(text) => format!("entry '{}'", String::from_utf8_lossy(text)),
+            Cell::Text(text) => format!("entry '{}'", abridged(&String::from_utf8_lossy(text))),
             Cell::Integer(number) => format!("entry {number}"),
             _ => "an entry".to_owned(),
         }

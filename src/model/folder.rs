@@ -1,7 +1,8 @@
 //! The files of a model.
 
-use std::fs;
-use std::io;
+use std::fmt::Display;
+use std::fs::{self, File};
+use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
@@ -111,11 +112,29 @@ impl Folder {
 
 /// Reads a JSON object.
 fn read_object(path: &Path) -> Result<Json> {
-    let unusable = |problem: String| Error::model(format!("{} cannot be used: {problem}", path.display()));
-    let text = fs::read_to_string(path).map_err(|error| unusable(error.to_string()))?;
-    let config: Json = serde_json::from_str(&text)
-        .map_err(|error| unusable(format!("{error}; it must be that of a Hugging Face model")))?;
-    if config.is_object() { Ok(config) } else { Err(unusable("it is not a JSON object".to_owned())) }
+    let unusable = |problem: &dyn Display| {
+        Error::model(format!(
+            "{} cannot be used: {problem}; it must be that of a Hugging Face model",
+            path.display()
+        ))
+    };
+    let text = read_text(path).map_err(|error| unusable(&error))?;
+    let config: Json = serde_json::from_str(&text).map_err(|error| unusable(&error))?;
+    if config.is_object() { Ok(config) } else { Err(unusable(&"it is not a JSON object")) }
+}
+
+/// Reads a text file, unless it is larger than any that a model comes with: memory is the host's.
+pub(super) fn read_text(path: &Path) -> io::Result<String> {
+    // The largest vocabularies, of a quarter of a million tokens, take some 40 MB.
+    const LARGEST: u64 = 256 << 20;
+    let mut text = String::new();
+    let file = File::open(path)?;
+    if file.metadata()?.len() > LARGEST || file.take(LARGEST + 1).read_to_string(&mut text)? as u64 > LARGEST
+    {
+        let problem = format!("it is larger than {} MiB", LARGEST >> 20);
+        return Err(io::Error::new(io::ErrorKind::FileTooLarge, problem));
+    }
+    Ok(text)
 }
 
 /// The stamps of what makes up the model; those of weights beside the graph are the graph's own affair.

@@ -42,10 +42,8 @@ pub(super) type Weights = Vec<(String, Arc<[u8]>)>;
 impl Graph {
     /// Reads the file from front to end, a piece at a time.
     pub(super) fn open(path: &Path) -> Result<Self> {
-        let unreadable =
-            |error: io::Error| Error::model(format!("{} cannot be read: {error}", path.display()));
-        let file = File::open(path).map_err(unreadable)?;
-        let facts = Facts::read(BufReader::with_capacity(BUFFER, file)).map_err(unreadable)?;
+        let facts = File::open(path).and_then(|file| Facts::read(BufReader::with_capacity(BUFFER, file)));
+        let facts = facts.map_err(|error| unreadable(path, &error))?;
         let external = facts.locations.into_iter().map(|location| External::find(path, location));
         Ok(Self {
             path: path.to_owned(),
@@ -78,7 +76,7 @@ impl Graph {
         let elsewhere = self.external.iter().filter(|file| file.is_elsewhere);
         let read = |file: &External| match read(&file.target) {
             Ok(content) => Ok((file.location.clone(), content)),
-            Err(error) => Err(Error::model(format!("{} cannot be read: {error}", file.target.display()))),
+            Err(error) => Err(unreadable(&file.target, &error)),
         };
         elsewhere.map(read).collect()
     }
@@ -93,8 +91,8 @@ impl Graph {
     pub(super) fn sha256(&self) -> Result<String> {
         let mut hasher = Sha256::new();
         for path in iter::once(self.path()).chain(self.weights()) {
-            let unreadable = |error| Error::model(format!("{} cannot be read: {error}", path.display()));
-            File::open(path).and_then(|mut file| io::copy(&mut file, &mut hasher)).map_err(unreadable)?;
+            let read = File::open(path).and_then(|mut file| io::copy(&mut file, &mut hasher));
+            read.map_err(|error| unreadable(path, &error))?;
         }
         Ok(hasher.finalize().iter().map(|byte| format!("{byte:02x}")).collect())
     }
@@ -117,12 +115,23 @@ impl External {
         let found = || {
             let target = fs::canonicalize(folder.join(&location))?;
             let is_elsewhere = !target.starts_with(fs::canonicalize(folder)?);
+            // Reading a pipe would wait for ever, and ONNX Runtime can do nothing with a folder.
+            if !target.is_file() {
+                return Err(io::ErrorKind::InvalidInput.into());
+            }
             Ok((stamp(&target)?, target, is_elsewhere))
         };
         let (stamp, target, is_elsewhere) =
-            found().map_err(|_: io::Error| unusable("which is not beside it"))?;
+            found().map_err(|_: io::Error| unusable("which is no file beside it"))?;
         Ok(Self { location, target, is_elsewhere, stamp })
     }
+}
+
+fn unreadable(path: &Path, error: &io::Error) -> Error {
+    Error::model(format!(
+        "{} cannot be read: {error}; make it readable, or download it again",
+        path.display()
+    ))
 }
 
 /// The content of a file, read to where it stays: weights are too large to be copied.

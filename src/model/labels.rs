@@ -117,7 +117,10 @@ fn labels(config: &Json) -> Result<Vec<Label>> {
             .map(|index| {
                 let name = names.get(&index.to_string()).and_then(Json::as_str);
                 name.map(Label::new).ok_or_else(|| {
-                    Error::model(format!("id2label names {} labels, but none is \"{index}\"", names.len()))
+                    Error::model(format!(
+                        "id2label names {} labels, but none is \"{index}\"; number them from 0 up, as the logits are",
+                        names.len()
+                    ))
                 })
             })
             .collect();
@@ -160,7 +163,7 @@ mod tests {
     #[test]
     fn a_gap_in_the_labels_is_an_error() {
         let error = Head::from_config(&json!({"id2label": {"0": "a", "2": "c"}})).unwrap_err();
-        assert_eq!(error.to_string(), "id2label names 2 labels, but none is \"1\"");
+        assert!(error.to_string().starts_with("id2label names 2 labels, but none is \"1\"; number them"));
         assert!(Head::from_config(&json!({"num_labels": 0})).is_err());
     }
 

@@ -139,8 +139,17 @@ impl Pool {
 
     /// The logits of all rows, `width` a row.
     pub(super) fn run(&self, rows: &[&Tokens], pad_id: i64, width: usize) -> Result<Vec<f32>> {
-        let failed =
-            |error: ort::Error| Error::new(Kind::Inference, format!("the model failed: {}", text(&error)));
+        let failed = |error: ort::Error| {
+            let graph = self.graph().display();
+            let problem = text(&error);
+            Error::new(
+                Kind::Inference,
+                format!(
+                    "{graph}: the model failed: {problem}; export it again together with its tokenizer, or use \
+                     another one"
+                ),
+            )
+        };
         let inputs = self.interface.tensors(rows, pad_id).map_err(failed)?;
         let mut session = self.borrow();
         let outputs = session.run(inputs).map_err(failed)?;

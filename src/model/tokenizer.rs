@@ -1,13 +1,17 @@
 //! Texts to token ids.
 
+use std::fmt::Display;
+use std::path::PathBuf;
+
 use serde_json::Value as Json;
 use tokenizers::normalizers::BertNormalizer;
 use tokenizers::{
     NormalizerWrapper, PreTokenizerWrapper, Tokenizer as HuggingFace, TruncationDirection, TruncationParams,
 };
 
-use super::folder::Folder;
+use super::folder::{Folder, read_text};
 use crate::error::{Error, Kind, Result};
+use crate::panics::caught;
 
 /// How many tokens the seed's pipeline keeps, special ones included.
 const MAX_TOKENS: usize = 512;
@@ -47,6 +51,7 @@ impl Tokens {
 pub(super) struct Tokenizer {
     inner: HuggingFace,
     pad_id: i64,
+    path: PathBuf,
 }
 
 impl Tokenizer {
@@ -58,7 +63,8 @@ impl Tokenizer {
                 path.display()
             ))
         };
-        let mut inner = HuggingFace::from_file(&path).map_err(unusable)?;
+        let text = read_text(&path).map_err(|error| unusable(error.into()))?;
+        let mut inner = guarded(|| text.parse::<HuggingFace>()).map_err(unusable)?;
         let pad_id = inner
             .get_padding()
             .map(|padding| i64::from(padding.pad_id))
@@ -71,7 +77,7 @@ impl Tokenizer {
             TruncationParams { max_length: longest_sequence(config), direction, ..Default::default() };
         inner.with_truncation(Some(truncation)).map_err(unusable)?;
         overrule(&mut inner, &settings).map_err(unusable)?;
-        Ok(Self { inner, pad_id })
+        Ok(Self { inner, pad_id, path })
     }
 
     /// The token that fills up the shorter rows of a batch.
@@ -80,17 +86,28 @@ impl Tokenizer {
     }
 
     pub(super) fn encode(&self, text: &str) -> Result<Tokens> {
-        let encoding = self.inner.encode_fast(visible(text), true).map_err(|error| {
-            Error::new(Kind::Inference, format!("the tokenizer refuses the text: {error}"))
-        })?;
+        let unusable = |problem: &dyn Display| {
+            let remedy = "save it again with AutoTokenizer.save_pretrained, or use another model";
+            Error::new(
+                Kind::Inference,
+                format!("the tokenizer of {} {problem}; {remedy}", self.path.display()),
+            )
+        };
+        let encoding = guarded(|| self.inner.encode_fast(visible(text), true))
+            .map_err(|error| unusable(&format_args!("refuses the text: {error}")))?;
         if encoding.is_empty() {
             // A row of padding alone would take its score from the rows beside it.
-            return Err(Error::new(Kind::Inference, "the tokenizer makes no token of the text"));
+            return Err(unusable(&"makes no token of the text"));
         }
         let types = encoding.get_type_ids();
         let types = if types.iter().all(|&segment| segment == 0) { &[] } else { types };
         Ok(Tokens { ids: encoding.get_ids().into(), types: types.into() })
     }
+}
+
+/// Runs the tokenizer, which panics where the parts of its file contradict each other.
+fn guarded<T>(work: impl FnOnce() -> tokenizers::Result<T>) -> tokenizers::Result<T> {
+    caught(work).unwrap_or_else(|panic| Err(panic.reason.into()))
 }
 
 /// Which end of a long text is cut off: tokenizer_config.json says it, else tokenizer.json.

@@ -13,6 +13,7 @@ use super::location;
 use super::table::{self, TableFunction};
 use crate::db::Database;
 use crate::error::{Error, Kind, Result};
+use crate::panics;
 use crate::sync::lock;
 use crate::value::Value;
 
@@ -83,6 +84,7 @@ pub unsafe fn initialise(
     let outcome = guard("load", || {
         // SAFETY: the caller's contract.
         unsafe { adopt(api) }?;
+        panics::keep_quiet();
         location::stay_loaded()?;
         register(&Registrar { db })
     });

@@ -6,7 +6,7 @@ use super::Ready;
 use crate::connection::Connection;
 use crate::db::Database;
 use crate::db::detections::{self, Filter};
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, abridged};
 use crate::sqlite::{Arguments, TableFunction};
 use crate::value::Value;
 
@@ -42,7 +42,7 @@ fn limit(value: Value) -> Result<i64> {
     match value {
         Value::Null => Ok(DEFAULT_LIMIT),
         Value::Integer(limit @ 0..) => Ok(limit),
-        other => Err(unusable("the limit", other, "a whole number from 0 up")),
+        other => Err(unusable("max_rows", other, "a whole number from 0 up")),
     }
 }
 
@@ -56,6 +56,7 @@ fn flag(value: Value) -> Result<bool> {
 
 fn unusable(what: &str, value: Value, allowed: &str) -> Error {
     let value = value.into_text().unwrap_or_default();
+    let value = abridged(&value);
     Error::argument(format!("anomaly_detections: {what} cannot be '{value}': allowed is {allowed}"))
 }
 
