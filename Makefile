@@ -14,7 +14,7 @@ BENCH_VENV := benches/.venv
 export ORT_DISABLE_TELEMETRY := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help demo dist test parity bench check fmt train eval clean need-rust need-python need-sqlite
+.PHONY: help demo dist test valgrind parity bench check fmt train eval clean need-rust need-python need-sqlite
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -30,6 +30,14 @@ dist: need-rust need-python ## Build the extension and assemble dist/ with ONNX 
 test: dist need-sqlite $(PACKAGES)/.installed ## Run all tests: Rust's, and those of the built library in its hosts
 	cargo test --locked --quiet
 	PYTHONPATH=$(CURDIR)/$(PACKAGES) $(PYTHON) -m pytest -q tests
+
+valgrind: dist need-sqlite ## Look for leaks and bad memory accesses (on Linux, with valgrind)
+	@command -v valgrind >/dev/null || { echo "valgrind is missing: apt-get install valgrind"; exit 1; }
+	valgrind --quiet --error-exitcode=99 --leak-check=full --show-leak-kinds=definite,indirect \
+		--errors-for-leak-kinds=definite,indirect --suppressions=tests/valgrind.supp \
+		$(SQLITE) :memory: < tests/valgrind.sql > target/valgrind.out 2> target/valgrind.log; \
+	found=$$?; grep '^==' target/valgrind.log; test $$found -ne 99
+	@test "$$(tail -n 1 target/valgrind.out)" = ERROR || { tail target/valgrind.log; exit 1; }
 
 parity: dist need-sqlite $(VENV)/.installed ## Compare with the seed's anomaly.py in SEED=folder, on log lines in LOGS=folder
 	PYTHONPATH=tests SQLITE="$(SQLITE)" $(TRAIN_PYTHON) -m parity.run --seed $(SEED) --logs $(LOGS) $(PARITY)

@@ -4,7 +4,8 @@
 //! value, a table function an implementation of [`TableFunction`]. Around them this module keeps the promises that C
 //! code expects and that `sqlite-loadable` leaves open:
 //!
-//! - no panic crosses into C: every callback and every destructor runs inside `guard`;
+//! - no panic crosses into C: every callback and every destructor runs inside `guard`, and none writes
+//!   to the host's stderr: see [`crate::panics`];
 //! - an error reaches the host with its message and its result code;
 //! - what is registered is freed with the connection;
 //! - values are read completely (`NULL`, `NUL` bytes, empty blobs, invalid UTF-8) and copied;

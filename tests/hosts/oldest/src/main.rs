@@ -92,12 +92,21 @@ fn c_string(text: &str) -> CString {
 }
 
 /// Prints the columns of a row, `|` between them.
-extern "C" fn print_row(_: *mut c_void, count: c_int, values: *mut *mut c_char, _: *mut *mut c_char) -> c_int {
+extern "C" fn print_row(
+    _: *mut c_void,
+    count: c_int,
+    values: *mut *mut c_char,
+    _: *mut *mut c_char,
+) -> c_int {
     let value = |column| {
         // SAFETY: SQLite passes `count` strings; NULL is null.
         unsafe {
             let text = *values.add(column);
-            if text.is_null() { String::new() } else { CStr::from_ptr(text).to_string_lossy().into_owned() }
+            if text.is_null() {
+                String::new()
+            } else {
+                CStr::from_ptr(text).to_string_lossy().into_owned()
+            }
         }
     };
     println!("{}", (0..count as usize).map(value).collect::<Vec<_>>().join("|"));
@@ -110,7 +119,8 @@ extern "C" fn print_row(_: *mut c_void, count: c_int, values: *mut *mut c_char, 
 /// `message` is null or a string of SQLite's.
 unsafe fn succeeded(code: c_int, message: *mut c_char) -> bool {
     if code != SQLITE_OK {
-        let text = if message.is_null() { "no message".into() } else { CStr::from_ptr(message).to_string_lossy() };
+        let text =
+            if message.is_null() { "no message".into() } else { CStr::from_ptr(message).to_string_lossy() };
         eprintln!("error {code}: {text}");
     }
     sqlite3_free(message.cast());
