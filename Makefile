@@ -14,7 +14,7 @@ BENCH_VENV := benches/.venv
 export ORT_DISABLE_TELEMETRY := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help demo dist test valgrind parity bench check fmt train eval clean need-rust need-python need-sqlite
+.PHONY: help demo dist test soak valgrind parity bench check fmt train eval clean need-rust need-python need-sqlite
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -30,6 +30,9 @@ dist: need-rust need-python ## Build the extension and assemble dist/ with ONNX 
 test: dist need-sqlite $(PACKAGES)/.installed ## Run all tests: Rust's, and those of the built library in its hosts
 	cargo test --locked --quiet
 	PYTHONPATH=$(CURDIR)/$(PACKAGES) $(PYTHON) -m pytest -q tests
+
+soak: dist need-sqlite $(PACKAGES)/.installed ## Run the tests that mistreat databases in their long form (about an hour)
+	ANOMALY_SOAK=1 PYTHONPATH=$(CURDIR)/$(PACKAGES) $(PYTHON) -m pytest -q -m soak tests
 
 valgrind: dist need-sqlite ## Look for leaks and bad memory accesses (on Linux, with valgrind)
 	@command -v valgrind >/dev/null || { echo "valgrind is missing: apt-get install valgrind"; exit 1; }

@@ -80,6 +80,8 @@ struct Running {
     record: Option<Record>,
     /// Whether the record says that nothing more will come.
     is_concluded: bool,
+    /// Whether a batch became part of a transaction of the host's.
+    is_hosts: bool,
     batches: usize,
     written: Written,
     /// Entries that were pending at the start and have not been scored yet.
@@ -135,9 +137,10 @@ impl Running {
         }
     }
 
-    /// Records what stopped the run.
+    /// Records what stopped the run. Not so what was part of a transaction of the host's: the fault may have undone that
+    /// transaction as a whole, and the host's next one has nothing to do with it.
     fn fail(&self, database: &Database, error: &Error) {
-        if let Some(record) = &self.record {
+        if let Some(record) = self.record.as_ref().filter(|_| !self.is_hosts) {
             record.fail(database, self.written, Some(self.remaining), error);
         }
     }
@@ -179,7 +182,9 @@ impl Run {
 
     fn begin(&self, connection: &Connection, database: &Database) -> Result<Box<Running>> {
         let Settings { tenant_id, model, threshold, .. } = &self.settings;
-        let record = self.patiently(database, || Record::begin(database, tenant_id, model, *threshold))?;
+        let timeout = self.settings.busy_timeout();
+        let record =
+            self.patiently(database, || Record::begin(database, tenant_id, model, *threshold, timeout))?;
         match self.open(connection, database) {
             Ok((model, queue, writer)) => Ok(Box::new(Running {
                 record,
@@ -188,6 +193,7 @@ impl Run {
                 queue,
                 writer,
                 is_concluded: false,
+                is_hosts: false,
                 batches: 0,
                 written: Written::default(),
                 failure: None,
@@ -229,6 +235,7 @@ impl Run {
             record.describe(|| origin(&running.model));
         }
         let batch = running.batches + 1;
+        running.is_hosts |= !database.is_autocommit();
         let (written, error) = match self.score(database, running, &entries) {
             Err(error) if error.is_stale() && database.is_autocommit() => {
                 let (remaining, error) = (running.remaining, Some(STALE.to_owned()));

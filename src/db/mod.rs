@@ -96,10 +96,15 @@ impl Database {
 
 impl From<rusqlite::Error> for Error {
     fn from(error: rusqlite::Error) -> Self {
-        let code = error.sqlite_error().map_or(rusqlite::ffi::SQLITE_ERROR, |error| error.extended_code);
+        let text = error.to_string();
+        let code = match error.sqlite_error().map_or(rusqlite::ffi::SQLITE_ERROR, |error| error.extended_code) {
+            // SQLite reports a function that the authorizer denies with the code of everything and nothing.
+            rusqlite::ffi::SQLITE_ERROR if text.starts_with("not authorized") => rusqlite::ffi::SQLITE_AUTH,
+            code => code,
+        };
         match code {
             rusqlite::ffi::SQLITE_INTERRUPT => Self::interrupted(),
-            _ => Self::new(Kind::Database(code), format!("{error}{}", remedy(code))),
+            _ => Self::new(Kind::Database(code), format!("{text}{}", remedy(code))),
         }
     }
 }
@@ -112,6 +117,17 @@ fn remedy(code: i32) -> &'static str {
         }
         rusqlite::ffi::SQLITE_FULL => ": free some space and run it again, nothing is half done",
         rusqlite::ffi::SQLITE_CORRUPT => ": PRAGMA integrity_check says what is damaged",
+        rusqlite::ffi::SQLITE_NOTADB => ": the file was overwritten, or it is encrypted",
+        rusqlite::ffi::SQLITE_IOERR => {
+            ": see whether its disk is still there and sound, and run it again, nothing is half done"
+        }
+        rusqlite::ffi::SQLITE_CANTOPEN => {
+            ": see that the file and its folder are still there, and that files may be made beside it"
+        }
+        rusqlite::ffi::SQLITE_NOMEM => ": free some memory, or raise SQLite's heap limit, and run it again",
+        rusqlite::ffi::SQLITE_AUTH => {
+            ": the authorizer of this connection must let sqlite-anomaly read and write its tables, in savepoints"
+        }
         _ => "",
     }
 }

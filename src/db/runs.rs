@@ -28,6 +28,9 @@ pub const COLUMNS: &[&str] = &[
     "error",
 ];
 
+/// The record of a run that is over is worth a moment, not the whole of the user's patience.
+const LONGEST_PATIENCE: Duration = Duration::from_secs(1);
+
 /// One run, by what does not change while it goes on.
 #[derive(Debug)]
 pub struct Record {
@@ -36,6 +39,8 @@ pub struct Record {
     tenant_id: String,
     model: String,
     threshold: f64,
+    /// How long a record that is written on its own waits for locks.
+    patience: Duration,
     /// Known when there is something to score: to hash a model takes time.
     origin: Option<Origin>,
 }
@@ -51,13 +56,20 @@ pub struct Origin {
 
 impl Record {
     /// A run that begins now, with the model as the user named it; `None` in a database that keeps no record.
-    pub fn begin(database: &Database, tenant_id: &str, model: &str, threshold: f64) -> Result<Option<Self>> {
+    pub fn begin(
+        database: &Database,
+        tenant_id: &str,
+        model: &str,
+        threshold: f64,
+        timeout: Duration,
+    ) -> Result<Option<Self>> {
         Ok(schema::has_runs(database)?.then(|| Self {
             id: identifier(),
             started: now(),
             tenant_id: tenant_id.to_owned(),
             model: model.to_owned(),
             threshold,
+            patience: timeout.min(LONGEST_PATIENCE),
             origin: None,
         }))
     }
@@ -128,9 +140,8 @@ impl Record {
         remaining: Option<usize>,
         error: Option<&str>,
     ) -> Result<()> {
-        const PATIENCE: Duration = Duration::from_secs(1);
         let undo = "UPDATE anomaly_runs SET finished = NULL WHERE 0";
-        atomically(database, PATIENCE, Some(undo), |database| {
+        atomically(database, self.patience, Some(undo), |database| {
             self.write(database, written, remaining, true, error)
         })
     }

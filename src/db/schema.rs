@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::{Database, atomically, runs};
+use super::{Database, atomically, runs, wait_while_locked};
 use crate::error::{Error, Kind, Result};
 
 const TABLES: &str = include_str!("../../sql/schema.sql");
@@ -74,19 +74,29 @@ const DETECTIONS: Table = Table {
 const RUNS: Table = Table { name: "anomaly_runs", needed: runs::COLUMNS, addable: &[] };
 
 /// Creates what is missing and says what it created; a second call finds nothing to do.
+///
+/// What only reads stands before and after the transaction where it can: an interrupted read does not end one.
 pub fn init(database: &Database, timeout: Duration) -> Result<Vec<String>> {
-    atomically(database, timeout, None, |database| {
+    make(database, timeout).map_err(|error| error.context("anomaly_init()"))
+}
+
+fn make(database: &Database, timeout: Duration) -> Result<Vec<String>> {
+    let (before, undo) = wait_while_locked(database, timeout, || {
         for table in [&LOG_ENTRIES, &DETECTIONS, &RUNS] {
             refuse_view(database, table.name)?;
         }
-        let before = objects(database)?;
+        // The only write that changes nothing and needs no table.
+        let version: i64 = database.value("PRAGMA user_version", [])?;
+        Ok((objects(database)?, format!("PRAGMA user_version = {version}")))
+    })?;
+    let added = atomically(database, timeout, Some(&undo), |database| {
         database.execute(TABLES)?;
-        let mut changes = Vec::new();
+        let mut added = Vec::new();
         for table in [&LOG_ENTRIES, &DETECTIONS, &RUNS] {
             let present = columns(database, table.name)?;
             for (column, declaration) in table.addable.iter().filter(|(column, _)| !has(&present, column)) {
                 database.execute(&format!("ALTER TABLE {} ADD COLUMN {column} {declaration}", table.name))?;
-                changes.push(format!("added column {}.{column}", table.name));
+                added.push(format!("added column {}.{column}", table.name));
             }
             require_columns(database, table)?;
         }
@@ -94,12 +104,15 @@ pub fn init(database: &Database, timeout: Duration) -> Result<Vec<String>> {
             let problem = format!("table {} is not the one that this makes; {FOREIGN}", RUNS.name);
             return Err(Error::new(Kind::Database(rusqlite::ffi::SQLITE_ERROR), problem));
         }
+        // A new index makes `undo` useless, which was prepared before it: nothing is read from here on.
+        let index = missing_index(database)?;
         database.execute(INDEXES)?;
-        index_entries_of_detections(database)?;
-        let created = objects(database)?.into_iter().filter(|object| !before.contains(object));
-        Ok(created.map(|object| format!("created {object}")).chain(changes).collect())
-    })
-    .map_err(|error| error.context("anomaly_init()"))
+        index.map_or(Ok(()), |sql| database.execute(sql))?;
+        Ok(added)
+    })?;
+    let after = wait_while_locked(database, timeout, || objects(database))?;
+    let created = after.into_iter().filter(|object| !before.contains(object));
+    Ok(created.map(|object| format!("created {object}")).chain(added).collect())
 }
 
 /// Checks that entries can be scored here; the error names what is missing and how to get it.
@@ -175,8 +188,9 @@ fn refuse_view(database: &Database, name: &str) -> Result<()> {
     ))
 }
 
-/// A detection is looked up by its entry; where old duplicates rule out a unique index, a plain one must do.
-fn index_entries_of_detections(database: &Database) -> Result<()> {
+/// A detection is looked up by its entry; where old duplicates rule out a unique index, a plain one must do. `None` where
+/// there is an index for it.
+fn missing_index(database: &Database) -> Result<Option<&'static str>> {
     let covered: bool = database.value(
         "SELECT EXISTS (
              SELECT 1 FROM pragma_index_list('detections') AS list
@@ -185,15 +199,17 @@ fn index_entries_of_detections(database: &Database) -> Result<()> {
         [],
     )?;
     if covered {
-        return Ok(());
+        return Ok(None);
     }
     let duplicates: bool = database.value(
         "SELECT EXISTS (SELECT 1 FROM detections GROUP BY entry_id, scorer HAVING count(*) > 1)",
         [],
     )?;
-    let unique = if duplicates { "" } else { "UNIQUE" };
-    database
-        .execute(&format!("CREATE {unique} INDEX anomaly_detections_entry ON detections (entry_id, scorer)"))
+    Ok(Some(if duplicates {
+        "CREATE INDEX anomaly_detections_entry ON detections (entry_id, scorer)"
+    } else {
+        "CREATE UNIQUE INDEX anomaly_detections_entry ON detections (entry_id, scorer)"
+    }))
 }
 
 /// The names of the columns of `table`, generated ones included; none where there is no such table.

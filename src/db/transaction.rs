@@ -6,7 +6,7 @@ use rusqlite::Statement;
 
 use super::Database;
 use super::busy::Patience;
-use crate::error::Result;
+use crate::error::{Error, Result};
 
 /// Runs `work` so that it happens as a whole or not at all, waiting for locks up to `timeout`.
 ///
@@ -18,8 +18,9 @@ use crate::error::Result;
 ///
 /// `work` may run more than once, each time after all traces of the time before were undone.
 ///
-/// `undo` is a statement that writes nothing, prepared while that is still possible: on an interrupted connection
-/// SQLite refuses to prepare or to run `ROLLBACK`, but an interrupted write ends the transaction
+/// What ends it is prepared before it begins: the host's authorizer may allow a savepoint and refuse what ends one, which
+/// must be found out while nothing is open. `undo` is a statement that writes nothing: on an interrupted connection
+/// SQLite refuses to run `ROLLBACK`, but an interrupted write ends the transaction
 /// (<https://www.sqlite.org/c3ref/interrupt.html>).
 pub(super) fn atomically<T>(
     database: &Database,
@@ -43,7 +44,7 @@ fn attempt<T>(
     work: &mut impl FnMut(&Database) -> Result<T>,
 ) -> Result<T> {
     let savepoint = match Savepoint::open(database, undo) {
-        Err(error) if error.to_string().contains("SQL statements in progress") => return work(database),
+        Err(error) if is_refused(&error) => return work(database),
         opened => opened?,
     };
     // The extended code of a failure is lost with the next statement, and undoing takes some.
@@ -52,9 +53,16 @@ fn attempt<T>(
     Ok(value)
 }
 
+/// Whether no savepoint can be opened now, for a statement that writes is running.
+fn is_refused(error: &Error) -> bool {
+    error.to_string().contains("SQL statements in progress")
+}
+
 /// An open savepoint; undone unless it is committed.
 struct Savepoint<'d> {
     database: &'d Database,
+    release: Statement<'d>,
+    rollback: Statement<'d>,
     undo: Option<Statement<'d>>,
     /// Whether its release commits.
     outermost: bool,
@@ -64,40 +72,56 @@ struct Savepoint<'d> {
 impl<'d> Savepoint<'d> {
     fn open(database: &'d Database, undo: Option<&str>) -> Result<Self> {
         let outermost = database.is_autocommit();
-        let undo = undo.map(|sql| database.connection.prepare(sql)).transpose()?;
-        database.execute("SAVEPOINT sqlite_anomaly")?;
-        Ok(Self { database, undo, outermost, open: true })
+        let prepare = |sql| database.connection.prepare(sql);
+        let release = prepare("RELEASE sqlite_anomaly")?;
+        // To release the outermost is to commit, which readers can refuse; they cannot refuse a rollback.
+        let rollback = prepare(if outermost { "ROLLBACK" } else { "ROLLBACK TO sqlite_anomaly" })?;
+        let undo = undo.map(prepare).transpose()?;
+        let mut savepoint = Self { database, release, rollback, undo, outermost, open: true };
+        // A progress handler can end it after it has had its effect, and a transaction is open then; an inner savepoint
+        // that is left holds nothing.
+        let begun = database.execute("SAVEPOINT sqlite_anomaly");
+        savepoint.open = begun.as_ref().map_or_else(|error| outermost && !is_refused(error), |()| true);
+        begun.map(|()| savepoint)
     }
 
     /// Releases it. A commit that meets readers is tried again as it is: it keeps new readers out until the old ones
     /// have left.
     fn commit(mut self, patience: &mut Patience) -> Result<()> {
         let database = self.database;
-        let released = patience.until_unlocked(database, || database.execute("RELEASE sqlite_anomaly"));
+        let released = patience.until_unlocked(database, || database.write(&mut self.release, []).map(drop));
         self.open = released.is_err();
         released
     }
 }
 
+impl Savepoint<'_> {
+    fn roll_back(&mut self) -> Result<()> {
+        let mut undone = self.database.write(&mut self.rollback, []);
+        if !self.outermost {
+            undone = undone.and(self.database.write(&mut self.release, []));
+        }
+        undone.map(drop)
+    }
+}
+
 impl Drop for Savepoint<'_> {
     fn drop(&mut self) {
+        let database = self.database;
         // SQLite may have ended the whole transaction already (disk full, out of memory, an interrupted write).
-        let is_left = || !self.database.is_autocommit();
+        let is_left = || !database.is_autocommit();
         if !self.open || !is_left() {
             return;
         }
-        // To release the outermost is to commit, which readers can refuse; they cannot refuse a rollback.
-        let undone = if self.outermost {
-            self.database.execute("ROLLBACK")
-        } else {
-            let undone = self.database.execute("ROLLBACK TO sqlite_anomaly");
-            undone.and(self.database.execute("RELEASE sqlite_anomaly"))
-        };
-        if undone.is_err()
-            && is_left()
-            && let Some(undo) = &mut self.undo
-        {
-            let _ = self.database.write(undo, []);
+        if self.roll_back().is_ok() || !is_left() {
+            return;
+        }
+        if let Some(undo) = &mut self.undo {
+            let _ = database.write(undo, []);
+        }
+        // It may have been refused by a progress handler that says no but once.
+        if is_left() {
+            let _ = self.roll_back();
         }
     }
 }
