@@ -58,6 +58,11 @@ impl Error {
         Self::new(Kind::Model, message)
     }
 
+    /// What cannot happen, did.
+    pub fn defect(what: impl fmt::Display) -> Self {
+        Self::new(Kind::Internal, format!("a defect in sqlite-anomaly, please report it: {what}"))
+    }
+
     /// The statement was interrupted.
     pub fn interrupted() -> Self {
         Self::new(

@@ -19,13 +19,10 @@ import pytest
 from conftest import MODELS, ROOT, SQLITE, connect, one, status, use_model
 from onnx_bytes import FLOAT, IDS, INT64, STRING, classifier, field, integers, model, node, tensor, value
 from test_surface import SETTINGS
+from torture import scaled
 
 
-def scaled(short: int, long: int) -> int:
-    """The first number, or the second in the long form of the tests."""
-    return long if os.environ.get("ANOMALY_SOAK") == "1" else short
-
-
+pytestmark = pytest.mark.soak
 LEVELS = {"INFO", "WARNING", "ERROR"}
 # What no error may say: it would help nobody.
 UNHELPFUL = ["SQL logic error", "panicked", "defect", "unknown error", "not an error", "bad parameter", "out of memory"]

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 from conftest import MODELS, ROOT, SQLITE
-from test_bad_input import scaled
+from torture import scaled
 
 pytestmark = pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="reads the memory of a process from /proc")
 

@@ -97,7 +97,8 @@ impl Database {
 impl From<rusqlite::Error> for Error {
     fn from(error: rusqlite::Error) -> Self {
         let text = error.to_string();
-        let code = match error.sqlite_error().map_or(rusqlite::ffi::SQLITE_ERROR, |error| error.extended_code) {
+        let code = match error.sqlite_error().map_or(rusqlite::ffi::SQLITE_ERROR, |error| error.extended_code)
+        {
             // SQLite reports a function that the authorizer denies with the code of everything and nothing.
             rusqlite::ffi::SQLITE_ERROR if text.starts_with("not authorized") => rusqlite::ffi::SQLITE_AUTH,
             code => code,

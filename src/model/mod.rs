@@ -141,5 +141,5 @@ impl Classifier {
 }
 
 fn unanswered() -> Error {
-    Error::new(Kind::Inference, "the model gave fewer rows than it was asked for")
+    Error::defect("a sequence of tokens was left unanswered")
 }

@@ -83,7 +83,7 @@ impl Drop for StopOnPanic<'_> {
 }
 
 fn defect() -> Error {
-    Error::new(Kind::Internal, "a defect in sqlite-anomaly, please report it: a worker thread panicked")
+    Error::defect("a worker thread panicked")
 }
 
 #[cfg(test)]

@@ -49,7 +49,7 @@ pub(super) unsafe fn register<F>(
 where
     F: Fn(&Database, Vec<Value>) -> Result<Value> + Send + Sync + 'static,
 {
-    let c_name = CString::new(name).map_err(|_| Error::new(Kind::Internal, "a function name holds a NUL"))?;
+    let c_name = CString::new(name).map_err(|_| Error::defect("a function name holds a NUL"))?;
     let body = Box::into_raw(Box::new(body)).cast::<c_void>();
     // SAFETY: `body` is of the type that the two callbacks take; SQLite calls the destructor exactly once, also when
     // the registration fails.

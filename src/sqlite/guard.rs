@@ -11,8 +11,7 @@ pub(super) fn guard<T>(callback: &str, body: impl FnOnce() -> Result<T>) -> Resu
     };
     caught(body).unwrap_or_else(|panic| {
         let place = panic.place.map(|place| format!(" (at {place})")).unwrap_or_default();
-        let text = format!("a defect in sqlite-anomaly, please report it: {}{place}", panic.reason);
-        Err(Error::new(Kind::Internal, text))
+        Err(Error::defect(format_args!("{}{place}", panic.reason)))
     })
 }
 

@@ -159,8 +159,7 @@ unsafe extern "C" fn connect<T: TableFunction>(
     message: *mut *mut c_char,
 ) -> c_int {
     let outcome = guard("xConnect", || {
-        let sql = CString::new(declaration::<T>())
-            .map_err(|_| Error::new(Kind::Internal, "a column name holds a NUL"))?;
+        let sql = CString::new(declaration::<T>()).map_err(|_| Error::defect("a column name holds a NUL"))?;
         // SAFETY: the contract of `super`; both calls are meant for `xConnect`.
         let (function, database) = unsafe {
             check(ext::sqlite3ext_declare_vtab(db, sql.as_ptr()))?;

@@ -54,10 +54,7 @@ fn top(
 
 fn predict(model: &Model, database: &Database, text: &str) -> Result<Arc<Prediction>> {
     let answers = model.classify(&[text], &|| database.check_interrupt())?;
-    answers
-        .into_iter()
-        .next()
-        .unwrap_or_else(|| Err(Error::new(Kind::Internal, "a text was left unanswered")))
+    answers.into_iter().next().unwrap_or_else(|| Err(Error::defect("a text was left unanswered")))
 }
 
 /// The columns that describe one label of one text.
