@@ -539,7 +539,7 @@ def test_a_file_cut_short_at_any_length(survivor, folder, capfd, file):
 def test_a_file_with_bytes_changed_at_random(survivor, folder, capfd, file):
     chance = random.Random(file)
     whole = (folder / file).read_bytes()
-    for _ in range(scaled(100, 5000)):
+    for _ in range(scaled(100, 2000)):
         changed = bytearray(whole)
         for _ in range(chance.choice([1, 1, 2, 5, 30])):
             changed[chance.randrange(len(changed))] = chance.choice([0, 1, 127, 128, 255, chance.randrange(256)])
