@@ -31,13 +31,13 @@ from metrics import Report, measure
 from quantise import quantise
 from runtime import OnnxClassifier
 from splits import Split, split_templates
-from tokenizer import build_tokenizer, save_tokenizer
+from tokenizer import TRAINING_MASKS, build_tokenizer, save_tokenizer
 from variants import variant
 
 TRAINING = Path(__file__).parent
 BUILD = TRAINING / "build"
 BUNDLED = TRAINING.parent / "models" / "bundled"
-QUANTISATION_TEXTS, QUANTISATION_SEED = 1_000, 1
+QUANTISATION_TEXTS, QUANTISATION_SEED = 4_000, 1
 START_SHARE = 0.2
 """What the pretrained encoder keeps in the average. It knows words that the corpus lacks, so that a model which is drawn
 back towards it does better on unfamiliar logs (Wortsman et al., Robust Fine-Tuning of Zero-Shot Models, CVPR 2022)."""
@@ -58,7 +58,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
 def _trained(templates: list[Template], recipes: list[Recipe], reuse: bool) -> LogClassifier:
     """The average of the runs and of the probed model they start from; each is kept in `build/`."""
     if not reuse:
-        tokenizer = build_tokenizer()
+        tokenizer = build_tokenizer(TRAINING_MASKS)
         start = probe(templates, tokenizer)
         _keep(start, "start")
         for recipe in recipes:
