@@ -186,6 +186,36 @@ def test_kinds_of_tables(empty, options):
     assert totals(empty, 2) == (3, 1, 0)
 
 
+def test_without_a_rowid_no_score_reaches_another_entry_of_the_same_id(empty):
+    init(empty)
+    schema = one(empty, "SELECT sql FROM sqlite_master WHERE name = 'log_entries'")
+    schema = schema.replace("TEXT PRIMARY KEY NOT NULL", "TEXT NOT NULL").rstrip().removesuffix(")")
+    empty.execute("DROP TABLE log_entries")
+    empty.execute(f"{schema}, PRIMARY KEY (tenant_id, id)) WITHOUT ROWID")
+    insert(empty, "failed failed")
+    empty.execute("INSERT INTO log_entries (id, tenant_id, text) VALUES ('e1', 'acme', 'ok')")
+    message = error_of(empty, "SELECT anomaly_score_all()")
+    assert "its id alone does not tell its rows apart: make id its PRIMARY KEY" in message
+    assert one(empty, "SELECT count(anomaly_scored_at) FROM log_entries") == 0
+
+
+def test_a_trigger_that_fails_without_a_text(empty):
+    init(empty)
+    insert(empty, "failed failed")
+    empty.execute("CREATE TRIGGER t AFTER INSERT ON detections BEGIN SELECT RAISE(ABORT, ''); END")
+    assert "constraint" in error_of(empty, "SELECT anomaly_score_all()")
+
+
+def test_detections_that_cannot_be_acknowledged_yet_are_told_how(empty):
+    columns = "id, entry_id, anomaly_label, anomaly_score, detected_at, tenant_id, source_id, severity, text, timestamp_iso"
+    empty.execute(f"CREATE TABLE detections ({columns})")
+    for sql in ["SELECT * FROM anomaly_detections", "SELECT anomaly_acknowledge('x')"]:
+        message = error_of(empty, sql)
+        assert "lacks acknowledged, acknowledged_at, notes; SELECT anomaly_init() makes what is missing" in message
+    init(empty)
+    assert one(empty, "SELECT anomaly_acknowledge('x')") == 0
+
+
 def test_a_utf16_database(empty):
     connection = connect()
     connection.execute("PRAGMA encoding = 'UTF-16'")

@@ -102,6 +102,9 @@ impl Queue {
             |name: &&str| database.connection.prepare(&format!("SELECT {name} FROM log_entries")).is_ok();
         // The three names of the rowid (https://www.sqlite.org/rowidtable.html), less those of columns.
         let rowid = ["rowid", "_rowid_", "oid"].into_iter().filter(is_free).find(finds_rows);
+        if rowid.is_none() {
+            schema::require_id_as_key(database)?;
+        }
         Ok(Self {
             tenant_id: tenant_id.to_owned(),
             key: rowid.unwrap_or("id"),

@@ -105,7 +105,11 @@ impl From<rusqlite::Error> for Error {
         };
         match code {
             rusqlite::ffi::SQLITE_INTERRUPT => Self::interrupted(),
-            _ => Self::new(Kind::Database(code), format!("{text}{}", remedy(code))),
+            _ => {
+                // A trigger's RAISE may say nothing.
+                let text = if text.is_empty() { rusqlite::ffi::code_to_str(code).to_owned() } else { text };
+                Self::new(Kind::Database(code), format!("{text}{}", remedy(code)))
+            }
         }
     }
 }

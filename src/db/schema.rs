@@ -71,6 +71,9 @@ const DETECTIONS: Table = Table {
     ],
 };
 
+/// What listing and acknowledging need beside that.
+const ACKNOWLEDGED: Table = Table { needed: &["acknowledged", "acknowledged_at", "notes"], ..DETECTIONS };
+
 const RUNS: Table = Table { name: "anomaly_runs", needed: runs::COLUMNS, addable: &[] };
 
 /// Creates what is missing and says what it created; a second call finds nothing to do.
@@ -118,12 +121,13 @@ fn make(database: &Database, timeout: Duration) -> Result<Vec<String>> {
 /// Checks that entries can be scored here; the error names what is missing and how to get it.
 pub fn require(database: &Database) -> Result<()> {
     require_columns(database, &LOG_ENTRIES)?;
-    require_detections(database)
+    require_columns(database, &DETECTIONS)
 }
 
 /// Checks that detections can be listed and acknowledged here.
 pub fn require_detections(database: &Database) -> Result<()> {
-    require_columns(database, &DETECTIONS)
+    require_columns(database, &DETECTIONS)?;
+    require_columns(database, &ACKNOWLEDGED)
 }
 
 /// Whether detections of several scorers are told apart here; the seed's first tables did not.
@@ -135,6 +139,22 @@ pub fn has_scorer(database: &Database) -> Result<bool> {
 pub fn has_runs(database: &Database) -> Result<bool> {
     let present = columns(database, RUNS.name)?;
     Ok(RUNS.needed.iter().all(|column| has(&present, column)) && accepts_runs(database)?)
+}
+
+/// Checks that `id` alone finds an entry again, where no rowid does: a score must not reach another row, of another
+/// tenant's maybe, that has the same id.
+pub(super) fn require_id_as_key(database: &Database) -> Result<()> {
+    let is_key: bool = database.value(
+        "SELECT count(*) FILTER (WHERE pk > 0) = 1 AND count(*) FILTER (WHERE pk > 0 AND name = 'id' COLLATE NOCASE) = 1
+         FROM pragma_table_xinfo(?1)",
+        [LOG_ENTRIES.name],
+    )?;
+    if is_key {
+        return Ok(());
+    }
+    let problem = "table log_entries has no rowid, and its id alone does not tell its rows apart: make id its PRIMARY KEY, \
+                   or make it a table with a rowid";
+    Err(Error::new(Kind::Database(rusqlite::ffi::SQLITE_ERROR), problem))
 }
 
 /// Whether a row of ours can be inserted and found again; a view has no key.
