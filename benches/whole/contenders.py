@@ -18,7 +18,8 @@ from pathlib import Path
 from whole.data import BATCH, DIST, THRESHOLD
 
 PENDING = "UPDATE log_entries SET anomaly_score = NULL, anomaly_label = NULL, anomaly_scored_at = NULL"
-WARM_UP = "a text that is in no log"
+WARM_UP = ["a text that is in no log", *(f"text {'x ' * number}that is in no log" for number in range(1, 64))]
+"""Enough of them that every thread gets its session."""
 
 
 def timed(work: Callable[[], int]) -> dict[str, float]:
@@ -55,7 +56,7 @@ def _load_seed(folder: str):
 
 
 def _run_seed(anomaly, database: str, model: str) -> dict[str, float]:
-    anomaly._get_pipeline(model, "cpu")(WARM_UP)
+    anomaly._get_pipeline(model, "cpu")(WARM_UP[0])
     score = lambda: anomaly.score_unscored(Path(database), model, device="cpu", batch_size=BATCH, threshold=THRESHOLD)
     return timed(lambda: score().scored)
 
@@ -208,7 +209,7 @@ def _connect(database: str, model: str):
     connection.load_extension(str(DIST / "anomaly0"))
     connection.execute("SELECT anomaly_init()").fetchone()
     connection.execute("SELECT anomaly_config('model', ?)", (model,)).fetchone()
-    connection.execute("SELECT anomaly_label(?)", (WARM_UP,)).fetchone()
+    connection.execute("SELECT count(*) FROM anomaly_classify_each(?)", (json.dumps(WARM_UP),)).fetchone()
     return connection
 
 

@@ -118,9 +118,9 @@ impl Pool {
 
     /// How many tokens a batch may hold, padding included.
     pub(super) fn padded_tokens(&self) -> usize {
-        // More gains nothing on a processor (each matrix product is long enough to keep a core busy) and loses the
-        // cache; another device is there for large products.
-        if self.source.opener.is_on_processor() { 512 } else { 16_384 }
+        // More gains nothing on a processor (each matrix product is long enough to keep a core busy), loses the cache,
+        // and leaves the threads a longer wait for the last of them; another device is there for large products.
+        if self.source.opener.is_on_processor() { 256 } else { 16_384 }
     }
 
     /// Which rows may share a batch.
