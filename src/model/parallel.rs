@@ -4,7 +4,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread;
 
 use super::Check;
-use crate::error::{Error, Kind, Result};
+use crate::error::{Error, Result};
 
 /// `work` on every item, by up to `threads` threads, in the order of the items.
 ///
@@ -90,6 +90,7 @@ fn defect() -> Error {
 #[allow(clippy::unwrap_used, clippy::panic)]
 mod tests {
     use super::*;
+    use crate::error::Kind;
 
     #[test]
     fn results_come_in_the_order_of_the_items() {

@@ -1,6 +1,6 @@
 //! No panic leaves a callback: unwinding into C would abort the host process.
 
-use crate::error::{Error, Kind, Result};
+use crate::error::{Error, Result};
 use crate::panics::caught;
 
 /// Runs `body`, the inside of a callback; a panic becomes an error.
@@ -28,6 +28,7 @@ fn panic_if_asked(callback: &str) {
 #[allow(clippy::panic, clippy::unwrap_used)]
 mod tests {
     use super::*;
+    use crate::error::Kind;
 
     #[test]
     fn a_panic_becomes_an_internal_error_with_its_text() {

@@ -7,7 +7,7 @@ use serde_json::Value as Json;
 use super::Ready;
 use crate::connection::{Connection, Model};
 use crate::db::Database;
-use crate::error::{Error, Kind, Result};
+use crate::error::{Error, Result};
 use crate::model::Prediction;
 use crate::severity::Label;
 use crate::sqlite::{Arguments, TableFunction};
