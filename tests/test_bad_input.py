@@ -30,6 +30,7 @@ UNHELPFUL = ["SQL logic error", "panicked", "defect", "unknown error", "not an e
 REMEDIES = [
     "allowed is", "known are", "json_group_array", "there is no folder", "save it", "export", "download",
     "must be", "number them", "copy", "put it back", "no such", "the key is NULL",
+    "before the extension is loaded",
 ]  # fmt: skip
 LONGEST_MESSAGE = 4000
 
@@ -210,6 +211,9 @@ class TestArguments:
             assert given == [(after,)]
         elif key == "model":
             expect_helpful(given, "model '")
+            assert after == before
+        elif key.startswith("allowed_"):
+            expect_helpful(given, f"setting '{key}' is not for SQL to change", f"TURNSTONE_ANOMALY_{key.upper()}")
             assert after == before
         else:
             expect_helpful(given, f"setting '{key}' cannot be", "allowed is")

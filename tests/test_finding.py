@@ -143,7 +143,7 @@ def test_a_link_to_a_file_that_is_gone_is_named(cache, gone):
     if gone == "model.onnx_data":  # the graph is read when the model is used
         one(connection, "SELECT anomaly_config('model', 'org/name')")
         message = error_of(connection, "SELECT anomaly_label('it failed')")
-        assert "keeps weights in 'model.onnx_data', which is not beside it" in message
+        assert "keeps weights in 'model.onnx_data', which is no file beside it" in message
     else:
         message = error_of(connection, "SELECT anomaly_config('model', 'org/name')")
         assert f"{gone} is a link to a file that is gone; fetch it again: hf download org/name" in message
@@ -270,4 +270,4 @@ def test_weights_that_are_not_beside_the_graph_are_named(db, tmp_path):
     (folder / "model.onnx_data").unlink()
     one(db, "SELECT anomaly_config('model', ?)", str(folder))
     message = error_of(db, "SELECT anomaly_label('it failed')")
-    assert "keeps weights in 'model.onnx_data', which is not beside it" in message
+    assert "keeps weights in 'model.onnx_data', which is no file beside it" in message

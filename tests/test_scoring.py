@@ -256,7 +256,7 @@ def test_a_score_is_a_function_of_the_text_alone(db, batch):
 
 @pytest.mark.parametrize("limit", [-1, 1.5, "many"])
 def test_a_limit_that_is_none_is_refused(db, limit):
-    assert f"limit cannot be '{limit}'" in error_of(db, "SELECT * FROM anomaly_detections(?)", limit)
+    assert f"max_rows cannot be '{limit}'" in error_of(db, "SELECT * FROM anomaly_detections(?)", limit)
 
 
 def test_acknowledging_notes_who_saw_it(db):

@@ -61,10 +61,7 @@ impl Classifier {
             || Pool::open(Runtime::get_or_load(beside)?, folder, device, threads),
             || Tokenizer::load(folder, &config),
         )?;
-        let loaded = Self { head, tokenizer: tokenizer?, pool: pool? };
-        // What was checked of the files when they were found is to be true of what was loaded.
-        folder.check_unchanged()?;
-        Ok(loaded)
+        Ok(Self { head, tokenizer: tokenizer?, pool: pool? })
     }
 
     /// The label of the highest score; the first of equals.

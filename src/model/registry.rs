@@ -50,7 +50,12 @@ impl Shared {
     /// The model, loaded now unless it is: by one thread, the others wait. A load that fails can be tried again.
     pub fn classifier(&self) -> Result<&Classifier> {
         self.classifier.get_or_try_init(|| {
-            Classifier::load(&self.folder, self.beside.as_deref(), self.device, self.threads)
+            let loaded = Classifier::load(&self.folder, self.beside.as_deref(), self.device, self.threads)?;
+            // A sum that was taken, and checked maybe, is to be that of what was loaded.
+            if self.sha256.get().is_some() {
+                self.folder.check_unchanged()?;
+            }
+            Ok(loaded)
         })
     }
 
