@@ -31,7 +31,7 @@ test: dist need-sqlite $(PACKAGES)/.installed ## Run all tests: Rust's, and thos
 	cargo test --locked --quiet
 	PYTHONPATH=$(CURDIR)/$(PACKAGES) $(PYTHON) -m pytest -q tests
 
-soak: dist need-sqlite $(PACKAGES)/.installed ## Run the tests that mistreat databases in their long form (about an hour)
+soak: dist need-sqlite $(PACKAGES)/.installed ## Run the tests that mistreat databases and the process in their long form
 	ANOMALY_SOAK=1 PYTHONPATH=$(CURDIR)/$(PACKAGES) $(PYTHON) -m pytest -q -m soak tests
 
 valgrind: dist need-sqlite ## Look for leaks and bad memory accesses (on Linux, with valgrind)

@@ -22,7 +22,7 @@ fn never() -> Result<()> {
 
 fn classifier(threads: usize) -> Classifier {
     let dist = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("dist");
-    let folder = model::find("bundled", "", Some(&dist)).expect("the bundled model: run make dist");
+    let folder = model::find("bundled", "", &[], Some(&dist)).expect("the bundled model: run make dist");
     Classifier::load(&folder, Some(&dist), Device::CPU, threads)
         .expect("the bundled model loads: run make dist")
 }

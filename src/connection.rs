@@ -137,12 +137,8 @@ impl Connection {
     }
 
     fn find(&self, settings: &Settings) -> Result<Folder> {
-        let folder = model::find(&settings.model, &settings.onnx_file, self.beside.as_deref())?;
-        if !is_bundled(&settings.model) {
-            let within = folder.require_within(&settings.allowed_model_dirs);
-            within.map_err(|error| error.context(format_args!("model '{}'", settings.model)))?;
-        }
-        Ok(folder)
+        let Settings { model, onnx_file, allowed_model_dirs, .. } = settings;
+        model::find(model, onnx_file, allowed_model_dirs, self.beside.as_deref())
     }
 
     /// Drops the model and everything remembered; the settings stay.

@@ -14,7 +14,7 @@ import shutil
 import sys
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 
 import apsw
@@ -153,32 +153,35 @@ def overwrite(path: Path) -> None:
         file.write(b"no database " * (path.stat().st_size // 12))
 
 
+Fault = AbstractContextManager[Callable[[], bool]]
+"""While it is open something fails; it gives what says whether that was met."""
+
+
 @contextmanager
-def disk(call: str, code: int, lasting: bool, db, k: int) -> Iterator[Callable[[], bool]]:
+def trapped(call: str, k: int, action: Callable[[], None], *, lasting: bool = False) -> Iterator[Callable[[], bool]]:
+    """Something is done at the k-th call of some kind."""
+    TRAP.arm(call, k, action, lasting=lasting)
+    yield lambda: TRAP.was_met
+    TRAP.disarm()
+
+
+def disk(call: str, code: int, lasting: bool, db, k: int) -> Fault:
     """The k-th call of the file system fails."""
 
     def fail() -> None:
         raise apsw.exception_for(code)
 
-    TRAP.arm(call, k, fail, lasting=lasting)
-    yield lambda: TRAP.was_met
-    TRAP.disarm()
+    return trapped(call, k, fail, lasting=lasting)
 
 
-@contextmanager
-def ruin(call: str, harm: Callable[[Path], None], db, k: int) -> Iterator[Callable[[], bool]]:
+def ruin(call: str, harm: Callable[[Path], None], db, k: int) -> Fault:
     """Harm comes to the file of the database during the k-th call of the file system."""
-    TRAP.arm(call, k, lambda: harm(Path(db.filename)))
-    yield lambda: TRAP.was_met
-    TRAP.disarm()
+    return trapped(call, k, lambda: harm(Path(db.filename)))
 
 
-@contextmanager
-def interrupt(call: str, db, k: int) -> Iterator[Callable[[], bool]]:
+def interrupt(call: str, db, k: int) -> Fault:
     """The connection is interrupted during the k-th call of the file system."""
-    TRAP.arm(call, k, db.interrupt)
-    yield lambda: TRAP.was_met
-    TRAP.disarm()
+    return trapped(call, k, db.interrupt)
 
 
 @contextmanager
@@ -204,11 +207,10 @@ def denial(lasting: bool, db, k: int) -> Iterator[Callable[[], bool]]:
         TRAP.pass_by("authorizer")
         return verdict[0]
 
-    TRAP.arm("authorizer", k, deny, lasting=lasting)
-    db.authorizer = authorize
-    yield lambda: TRAP.was_met
-    db.authorizer = None
-    TRAP.disarm()
+    with trapped("authorizer", k, deny, lasting=lasting) as was_met:
+        db.authorizer = authorize
+        yield was_met
+        db.authorizer = None
 
 
 @contextmanager
@@ -224,11 +226,10 @@ def stop(lasting: bool, db, k: int) -> Iterator[Callable[[], bool]]:
         TRAP.pass_by("progress")
         return verdict[0]
 
-    TRAP.arm("progress", k, end, lasting=lasting)
-    db.set_progress_handler(progress, 1)
-    yield lambda: TRAP.was_met
-    db.set_progress_handler(None)
-    TRAP.disarm()
+    with trapped("progress", k, end, lasting=lasting) as was_met:
+        db.set_progress_handler(progress, 1)
+        yield was_met
+        db.set_progress_handler(None)
 
 
 @contextmanager

@@ -10,7 +10,10 @@ import pytest
 from conftest import MODELS, ROOT, SQLITE
 from torture import scaled
 
-pytestmark = pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="reads the memory of a process from /proc")
+pytestmark = [
+    pytest.mark.soak,
+    pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="reads the memory of a process from /proc"),
+]
 
 PREFACE = f"""
 import ctypes, json, os, sys

@@ -48,7 +48,7 @@ impl Folder {
     }
 
     /// Fails when one of the files lies outside all of `allowed`, wherever links lead. No folder allows any.
-    pub fn require_within(&self, allowed: &[PathBuf]) -> Result<()> {
+    pub(super) fn require_within(&self, allowed: &[PathBuf]) -> Result<()> {
         if allowed.is_empty() {
             return Ok(());
         }

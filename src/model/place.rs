@@ -19,12 +19,17 @@ pub fn is_bundled(name: &str) -> bool {
 const GRAPHS: &[&str] = &["model.onnx", "onnx/model.onnx"];
 
 /// Finds the model that `name` stands for: `bundled`, which lies in `model/` under `beside`; a folder; or a name on the
-/// Hugging Face hub, in the local cache. `onnx_file` names the graph in it, where it is not called as usual.
-pub fn find(name: &str, onnx_file: &str, beside: Option<&Path>) -> Result<Folder> {
-    // What is said of another model's file is not meant for the bundled one.
-    let onnx_file = if is_bundled(name) { "" } else { onnx_file };
-    let found = Place::find(name, beside).and_then(|place| place.files(onnx_file));
-    found.map_err(|error| error.context(format_args!("model '{name}'")))
+/// Hugging Face hub, in the local cache. `onnx_file` names the graph in it, where it is not called as usual; `allowed` are
+/// the folders that its files may lie in or below, any where there are none.
+pub fn find(name: &str, onnx_file: &str, allowed: &[PathBuf], beside: Option<&Path>) -> Result<Folder> {
+    // What is said of other models is not meant for the bundled one, which is part of the extension.
+    let (onnx_file, allowed) = if is_bundled(name) { ("", &[][..]) } else { (onnx_file, allowed) };
+    let found = || {
+        let folder = Place::find(name, beside)?.files(onnx_file)?;
+        folder.require_within(allowed)?;
+        Ok(folder)
+    };
+    found().map_err(|error: Error| error.context(format_args!("model '{name}'")))
 }
 
 /// Where a name leads, before it is known what is there.
@@ -203,10 +208,10 @@ mod tests {
     #[test]
     fn the_graph_lies_in_the_folder_or_under_onnx() {
         let direct = folder_with("direct", &["config.json", "tokenizer.json", "model.onnx"]);
-        let found = find(direct.to_str().unwrap(), "", None).unwrap();
+        let found = find(direct.to_str().unwrap(), "", &[], None).unwrap();
         assert_eq!(found.graph(), fs::canonicalize(&direct).unwrap().join("model.onnx"));
         let nested = folder_with("nested", &["config.json", "tokenizer.json", "onnx/model.onnx"]);
-        let found = find(nested.to_str().unwrap(), "", None).unwrap();
+        let found = find(nested.to_str().unwrap(), "", &[], None).unwrap();
         assert_eq!(found.graph(), fs::canonicalize(&nested).unwrap().join("onnx/model.onnx"));
     }
 
@@ -218,7 +223,7 @@ mod tests {
             (&["config.json", "tokenizer.json"][..], "model.onnx", "optimum-cli export onnx"),
         ] {
             let path = folder_with(missing, files);
-            let error = find(path.to_str().unwrap(), "", None).unwrap_err().to_string();
+            let error = find(path.to_str().unwrap(), "", &[], None).unwrap_err().to_string();
             assert!(error.contains(missing) && error.contains(remedy), "{error}");
         }
     }
@@ -226,9 +231,9 @@ mod tests {
     #[test]
     fn the_bundled_model_lies_beside_the_extension() {
         let dist = folder_with("dist", &["model/config.json", "model/tokenizer.json", "model/model.onnx"]);
-        let found = find("bundled", "", Some(&dist)).unwrap();
+        let found = find("bundled", "", &[], Some(&dist)).unwrap();
         assert_eq!(found.graph(), fs::canonicalize(&dist).unwrap().join("model/model.onnx"));
-        let error = find("bundled", "", Some(Path::new("/nowhere"))).unwrap_err().to_string();
+        let error = find("bundled", "", &[], Some(Path::new("/nowhere"))).unwrap_err().to_string();
         assert!(error.contains("make dist"), "{error}");
     }
 }
