@@ -185,6 +185,20 @@ def interrupt(call: str, db, k: int) -> Fault:
 
 
 @contextmanager
+def interrupt_at_preparation(db, k: int) -> Iterator[Callable[[], bool]]:
+    """The connection is interrupted while a statement is prepared, the k-th time that the authorizer is asked."""
+
+    def authorize(*what) -> int:
+        TRAP.pass_by("authorizer")
+        return apsw.SQLITE_OK
+
+    with trapped("authorizer", k, db.interrupt) as was_met:
+        db.authorizer = authorize
+        yield was_met
+        db.authorizer = None
+
+
+@contextmanager
 def interrupt_beside(db, k: int) -> Iterator[Callable[[], bool]]:
     """The connection is interrupted by another thread at some moment; `k` chooses which."""
     moment = random.Random(k).uniform(0, 0.006)
@@ -266,6 +280,7 @@ FAULTS = {
     "interrupt at a sync": lambda *at: interrupt("xSync", *at),
     "interrupt at a read": lambda *at: interrupt("xRead", *at),
     "interrupt at a lock": lambda *at: interrupt("xLock", *at),
+    "interrupt at a preparation": interrupt_at_preparation,
     "interrupt": interrupt_beside,
     "denial": lambda *at: denial(False, *at),
     "denial, lasting": lambda *at: denial(True, *at),

@@ -76,6 +76,7 @@ BY_THE_WAY = {
     "interrupt at a sync": INTERRUPT,
     "interrupt at a read": INTERRUPT,
     "interrupt at a lock": INTERRUPT,
+    "interrupt at a preparation": INTERRUPT,
     "interrupt": INTERRUPT,
 }
 # The database is gone then; how that looks depends on what was in memory.

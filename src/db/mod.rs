@@ -99,8 +99,10 @@ impl From<rusqlite::Error> for Error {
         let text = error.to_string();
         let code = match error.sqlite_error().map_or(rusqlite::ffi::SQLITE_ERROR, |error| error.extended_code)
         {
-            // SQLite reports a function that the authorizer denies with the code of everything and nothing.
+            // SQLite reports a function that the authorizer denies, and some interrupts of a statement that is being
+            // prepared, with the code of everything and nothing.
             rusqlite::ffi::SQLITE_ERROR if text.starts_with("not authorized") => rusqlite::ffi::SQLITE_AUTH,
+            rusqlite::ffi::SQLITE_ERROR if text == "interrupted" => rusqlite::ffi::SQLITE_INTERRUPT,
             code => code,
         };
         match code {

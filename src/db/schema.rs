@@ -90,7 +90,7 @@ fn make(database: &Database, timeout: Duration) -> Result<Vec<String>> {
         }
         // The only write that changes nothing and needs no table.
         let version: i64 = database.value("PRAGMA user_version", [])?;
-        Ok((objects(database)?, format!("PRAGMA user_version = {version}")))
+        Ok((objects(database)?, format!("PRAGMA\"user_version\"={version};")))
     })?;
     let added = atomically(database, timeout, Some(&undo), |database| {
         database.execute(TABLES)?;
@@ -107,7 +107,6 @@ fn make(database: &Database, timeout: Duration) -> Result<Vec<String>> {
             let problem = format!("table {} is not the one that this makes; {FOREIGN}", RUNS.name);
             return Err(Error::new(Kind::Database(rusqlite::ffi::SQLITE_ERROR), problem));
         }
-        // A new index makes `undo` useless, which was prepared before it: nothing is read from here on.
         let index = missing_index(database)?;
         database.execute(INDEXES)?;
         index.map_or(Ok(()), |sql| database.execute(sql))?;
