@@ -1,5 +1,7 @@
 //! An SQL value on its way between SQLite and this crate.
 
+use std::borrow::Cow;
+
 /// One of the five [storage classes](https://www.sqlite.org/datatype3.html), owned.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Value {
@@ -19,13 +21,21 @@ impl Value {
     /// The value as text, as SQLite's `CAST(… AS TEXT)` would give it for all but exotic reals; `None` for `NULL`.
     ///
     /// Blobs are read as UTF-8, bytes that are none being replaced.
-    pub fn into_text(self) -> Option<String> {
+    pub fn text(&self) -> Option<Cow<'_, str>> {
         match self {
             Self::Null => None,
-            Self::Integer(number) => Some(number.to_string()),
-            Self::Real(number) => Some(format!("{number:?}")),
+            Self::Integer(number) => Some(number.to_string().into()),
+            Self::Real(number) => Some(format!("{number:?}").into()),
+            Self::Text(text) => Some(text.into()),
+            Self::Blob(bytes) => Some(String::from_utf8_lossy(bytes)),
+        }
+    }
+
+    /// The same, without a copy of a text.
+    pub fn into_text(self) -> Option<String> {
+        match self {
             Self::Text(text) => Some(text),
-            Self::Blob(bytes) => Some(String::from_utf8_lossy(&bytes).into_owned()),
+            other => other.text().map(Cow::into_owned),
         }
     }
 }

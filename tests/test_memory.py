@@ -185,3 +185,19 @@ def test_large_texts_take_the_memory_of_one(tmp_path, sql, copies, encoding, cou
     one_text = size / 1e6 * (2 if encoding == "UTF-16" else 1)
     # SQLite's pages and a model's working memory, whatever the texts' size.
     assert (rows, grown < 8 + copies * one_text) == (1, True), grown
+
+
+EACH = """
+count, size = map(int, sys.argv[1:])
+db = opened()
+array = json.dumps(["failed " + "x" * size] * count)
+before = peak()
+one(db, "SELECT count(label) FROM anomaly_classify_each(?)", array)
+print(len(array) / 1e6, peak() - before)
+"""
+
+
+def test_an_array_takes_the_memory_of_its_texts_and_of_two_copies(tmp_path):
+    # SQLite's own and the argument's; of each text no more than the model sees.
+    length, grown = megabytes(EACH, 50, scaled(1_000_000, 10_000_000))
+    assert grown < 8 + 2.3 * length

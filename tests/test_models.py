@@ -141,3 +141,36 @@ def test_a_model_of_narrow_numbers_is_read_as_any_other(db):
     expected = db.execute(sql, (json.dumps(texts),)).fetchall()
     use_model(db, "narrow")
     assert db.execute(sql, (json.dumps(texts),)).fetchall() == expected
+
+
+def rewrite_tokenizer(folder, **model: object) -> None:
+    """Gives tokenizer.json another `model`."""
+    path = folder / "tokenizer.json"
+    path.write_text(json.dumps({**json.loads(path.read_text()), "model": model}))
+
+
+def test_a_tokenizer_that_refuses_every_text_leaves_the_entries_pending(db, folder):
+    rewrite_tokenizer(folder, type="WordLevel", vocab={"[PAD]": 0}, unk_token="[NOPE]")
+    insert(db, "failed", "denied")
+    one(db, "SELECT anomaly_config('model', ?)", str(folder))
+    message = error_of(db, "SELECT anomaly_score_all()")
+    assert "tokenizer.json refuses the text" in message and "save_pretrained" in message
+    assert one(db, "SELECT count(*) FROM log_entries WHERE anomaly_scored_at IS NULL") == 2
+    use_model(db, "levels")
+    assert totals(db)[::2] == (2, 0)
+
+
+def test_a_text_that_the_tokenizer_alone_refuses_is_marked_as_failed(db, folder):
+    rewrite_tokenizer(folder, type="WordLevel", vocab={"[PAD]": 0, "ok": 4, "failed": 6}, unk_token="[NOPE]")
+    insert(db, "failed", "denied")
+    one(db, "SELECT anomaly_config('model', ?)", str(folder))
+    assert totals(db) == (1, 1, 1)
+
+
+def test_merges_are_not_dropped_at_random(db, folder):
+    pairs = ["o k", "ok o", "oko k", "okok ok"]
+    known = {"[PAD]": 0, "o": 5, "k": 5, "ok": 4, "oko": 6, "okok": 7, "okokok": 6}
+    rewrite_tokenizer(folder, type="BPE", dropout=0.5, vocab=known, merges=pairs, fuse_unk=False, byte_fallback=False)
+    one(db, "SELECT anomaly_config('model', ?)", str(folder))
+    one(db, "SELECT anomaly_config('cache_entries', 0)")
+    assert len({one(db, "SELECT anomaly_score('okokok')") for _ in range(30)}) == 1

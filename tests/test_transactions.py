@@ -357,3 +357,12 @@ def test_a_wal_database_is_read_while_it_is_scored(opened):
     assert one(reader, PENDING) == 400
     rows.fetchall()
     assert one(reader, PENDING) == 0
+
+
+def test_a_database_whose_file_was_deleted_says_so(path):
+    db = connect(path)
+    use_model(db, "levels")
+    insert(db, "failed")
+    path.unlink()
+    message = error_of(db, "SELECT anomaly_score_all()")
+    assert message == "anomaly_score_all: the file of the database was moved or deleted: open it where it is now"

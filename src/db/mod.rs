@@ -42,6 +42,13 @@ impl Database {
     fn refine(&self, error: Error) -> Error {
         let extended = (self.extended_code)(&self.connection);
         match error.kind() {
+            // The code says more than the text, which is that of any file that cannot be written.
+            Kind::Database(rusqlite::ffi::SQLITE_READONLY)
+                if extended == rusqlite::ffi::SQLITE_READONLY_DBMOVED =>
+            {
+                let text = "the file of the database was moved or deleted: open it where it is now";
+                Error::new(Kind::Database(extended), text)
+            }
             Kind::Database(code) if extended & 0xff == code => error.with_kind(Kind::Database(extended)),
             _ => error,
         }
@@ -110,15 +117,19 @@ impl From<rusqlite::Error> for Error {
             _ => {
                 // A trigger's RAISE may say nothing.
                 let text = if text.is_empty() { rusqlite::ffi::code_to_str(code).to_owned() } else { text };
-                Self::new(Kind::Database(code), format!("{text}{}", remedy(code)))
+                Self::new(Kind::Database(code), format!("{text}{}", remedy(code, &text)))
             }
         }
     }
 }
 
 /// What to do about a refusal whose own text does not say it.
-fn remedy(code: i32) -> &'static str {
+fn remedy(code: i32, text: &str) -> &'static str {
     match code & 0xff {
+        // It was there when the run began.
+        rusqlite::ffi::SQLITE_ERROR if schema::is_missing(text) => {
+            ": SELECT anomaly_init() makes what is missing"
+        }
         rusqlite::ffi::SQLITE_READONLY => {
             ": open the file for writing, by a user and in a folder that may write"
         }

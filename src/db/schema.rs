@@ -117,6 +117,14 @@ fn make(database: &Database, timeout: Duration) -> Result<Vec<String>> {
     Ok(created.map(|object| format!("created {object}")).chain(added).collect())
 }
 
+/// Whether an error's text is SQLite's for one of the tables not being there.
+pub(super) fn is_missing(text: &str) -> bool {
+    text.strip_prefix("no such table: ").is_some_and(|name| {
+        let name = name.strip_prefix("main.").unwrap_or(name);
+        [&LOG_ENTRIES, &DETECTIONS, &RUNS].iter().any(|table| table.name == name)
+    })
+}
+
 /// Checks that entries can be scored here; the error names what is missing and how to get it.
 pub fn require(database: &Database) -> Result<()> {
     require_columns(database, &LOG_ENTRIES)?;

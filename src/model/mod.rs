@@ -76,11 +76,14 @@ impl Classifier {
     }
 
     /// What the model sees of each text: the tokens after cutting, normalising and truncating.
+    ///
+    /// As with [`predict`](Self::predict), a text that the tokenizer refuses is an error of its own.
     pub fn encode(&self, texts: &[&str], check: Check<'_>) -> Result<Vec<Result<Tokens>>> {
         let pieces: Vec<_> = texts.chunks(TEXTS_AT_A_TIME).collect();
         let encode =
             |piece: &&[&str]| piece.iter().map(|text| self.tokenizer.encode(text)).collect::<Vec<_>>();
-        Ok(parallel::map(self.pool.threads(), &pieces, check, encode)?.into_iter().flatten().collect())
+        let encoded = parallel::map(self.pool.threads(), &pieces, check, encode)?;
+        self.unless_it_never_works(encoded.into_iter().flatten().collect())
     }
 
     /// The prediction for each sequence of tokens, in their order.
@@ -102,11 +105,16 @@ impl Classifier {
                 *place = outcome;
             }
         }
-        match predictions.iter().find_map(|outcome| outcome.as_ref().err()) {
-            Some(error) if predictions.iter().all(Result::is_err) && !self.works_at_all() => {
+        self.unless_it_never_works(predictions)
+    }
+
+    /// The outcomes, one for each text, unless all of them are errors and any other text would be one as well.
+    fn unless_it_never_works<T>(&self, outcomes: Vec<Result<T>>) -> Result<Vec<Result<T>>> {
+        match outcomes.first() {
+            Some(Err(error)) if outcomes.iter().all(Result::is_err) && !self.works_at_all() => {
                 Err(error.clone())
             }
-            _ => Ok(predictions),
+            _ => Ok(outcomes),
         }
     }
 

@@ -6,7 +6,8 @@ use std::path::PathBuf;
 use serde_json::Value as Json;
 use tokenizers::normalizers::BertNormalizer;
 use tokenizers::{
-    NormalizerWrapper, PreTokenizerWrapper, Tokenizer as HuggingFace, TruncationDirection, TruncationParams,
+    ModelWrapper, NormalizerWrapper, PreTokenizerWrapper, Tokenizer as HuggingFace, TruncationDirection,
+    TruncationParams,
 };
 
 use super::folder::{Folder, read_text};
@@ -71,6 +72,7 @@ impl Tokenizer {
             .or_else(|| config.get("pad_token_id").and_then(Json::as_i64))
             .unwrap_or(0);
         inner.with_padding(None);
+        drop_out_nothing(&mut inner);
         let settings = folder.read_tokenizer_config()?;
         let direction = truncation_side(&settings, &inner);
         let truncation =
@@ -108,6 +110,17 @@ impl Tokenizer {
 /// Runs the tokenizer, which panics where the parts of its file contradict each other.
 fn guarded<T>(work: impl FnOnce() -> tokenizers::Result<T>) -> tokenizers::Result<T> {
     caught(work).unwrap_or_else(|panic| Err(panic.reason.into()))
+}
+
+/// Leaves every merge in place: what dropout is for is training, and a score must be a function of the text alone.
+fn drop_out_nothing(tokenizer: &mut HuggingFace) {
+    if let ModelWrapper::BPE(model) = tokenizer.get_model()
+        && model.dropout.is_some()
+    {
+        let mut model = model.clone();
+        model.dropout = None;
+        tokenizer.with_model(model);
+    }
 }
 
 /// Which end of a long text is cut off: tokenizer_config.json says it, else tokenizer.json.

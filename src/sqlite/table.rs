@@ -38,7 +38,7 @@ pub trait TableFunction: Send + Sync + 'static {
     type Rows: Rows;
 
     /// Starts a scan.
-    fn open(&self, database: &Database, arguments: Arguments) -> Result<Self::Rows>;
+    fn open(&self, database: &Database, arguments: Arguments<'_>) -> Result<Self::Rows>;
 }
 
 /// The rows of one scan, made as they are read.
@@ -48,13 +48,13 @@ pub trait Rows {
 }
 
 /// The arguments of one scan; one that was not given is `NULL`.
-#[derive(Debug)]
-pub struct Arguments(Vec<Value>);
+#[derive(Clone, Copy, Debug)]
+pub struct Arguments<'a>(&'a [Value]);
 
-impl Arguments {
-    /// Takes the argument at `index`.
-    pub fn take(&mut self, index: usize) -> Value {
-        self.0.get_mut(index).map_or(Value::Null, |value| std::mem::replace(value, Value::Null))
+impl<'a> Arguments<'a> {
+    /// The argument at `index`.
+    pub fn get(self, index: usize) -> &'a Value {
+        self.0.get(index).unwrap_or(&Value::Null)
     }
 }
 
@@ -286,7 +286,7 @@ unsafe extern "C" fn filter<T: TableFunction>(
         on_cursor::<T>("xFilter", cursor, |cursor: &mut Cursor<T>, table| {
             cursor.scan = None;
             let arguments = arguments::<T>(given, value::read_all(argc, argv))?;
-            let rows = table.function.open(&table.database, Arguments(arguments.clone()))?;
+            let rows = table.function.open(&table.database, Arguments(&arguments))?;
             let mut scan = Scan::<T> { arguments, rows, current: None, rowid: 0 };
             scan.current = scan.rows.next(&table.database)?;
             cursor.scan = Some(scan);

@@ -3,12 +3,13 @@
 use std::sync::Arc;
 
 use serde_json::Value as Json;
+use serde_json::value::RawValue;
 
 use super::Ready;
 use crate::connection::{Connection, Model};
 use crate::db::Database;
 use crate::error::{Error, Result};
-use crate::model::Prediction;
+use crate::model::{Prediction, visible};
 use crate::severity::Label;
 use crate::sqlite::{Arguments, TableFunction};
 use crate::value::Value;
@@ -72,9 +73,9 @@ impl TableFunction for Scores {
     const REQUIRED: usize = 1;
     type Rows = Ready;
 
-    fn open(&self, database: &Database, mut arguments: Arguments) -> Result<Ready> {
+    fn open(&self, database: &Database, arguments: Arguments<'_>) -> Result<Ready> {
         let connection = &*self.0;
-        let Some(text) = arguments.take(0).into_text() else { return Ok(Ready::new(Vec::new())) };
+        let Some(text) = arguments.get(0).text() else { return Ok(Ready::new(Vec::new())) };
         connection.note((|| {
             let model = connection.model()?;
             let prediction = predict(&model, database, &text)?;
@@ -99,27 +100,34 @@ impl TableFunction for ClassifyEach {
     const REQUIRED: usize = 1;
     type Rows = Ready;
 
-    fn open(&self, database: &Database, mut arguments: Arguments) -> Result<Ready> {
+    fn open(&self, database: &Database, arguments: Arguments<'_>) -> Result<Ready> {
         let connection = &*self.0;
-        let Some(json) = arguments.take(0).into_text() else { return Ok(Ready::new(Vec::new())) };
+        let Some(json) = arguments.get(0).text() else { return Ok(Ready::new(Vec::new())) };
         connection.note(elements(&json).and_then(|texts| each(connection, database, &texts)))
     }
 }
 
-/// The elements of a JSON array as texts: strings as they are, `null` as none, anything else as its JSON.
+/// What the model sees of the elements of a JSON array: of strings their text, of `null` nothing, of anything else its
+/// JSON.
 fn elements(json: &str) -> Result<Vec<Option<String>>> {
-    let elements: Vec<Json> = serde_json::from_str(json).map_err(|error| {
+    // An array may be as large as SQLite lets a value be: no more than one element is held as a whole.
+    let elements: serde_json::Result<Vec<&RawValue>> = serde_json::from_str(json);
+    let texts = elements.and_then(|elements| elements.into_iter().map(element).collect());
+    texts.map_err(|error| {
         Error::argument(format!(
             "anomaly_classify_each(json_array): not a JSON array ({error}); \
              pass one such as SELECT json_group_array(text) FROM … gives"
         ))
-    })?;
-    let text = |element| match element {
-        Json::Null => None,
-        Json::String(text) => Some(text),
-        other => Some(other.to_string()),
+    })
+}
+
+fn element(json: &RawValue) -> serde_json::Result<Option<String>> {
+    let text = match serde_json::from_str(json.get())? {
+        Json::Null => return Ok(None),
+        Json::String(text) => text,
+        other => other.to_string(),
     };
-    Ok(elements.into_iter().map(text).collect())
+    Ok(Some(visible(&text).to_owned()))
 }
 
 fn each(connection: &Connection, database: &Database, texts: &[Option<String>]) -> Result<Ready> {

@@ -1,5 +1,6 @@
 //! `anomaly_detections` and `anomaly_acknowledge`.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use super::Ready;
@@ -22,15 +23,16 @@ impl TableFunction for Detections {
     const ARGUMENTS: &'static [&'static str] = &["max_rows", "unacked_only", "with_label", "by_scorer"];
     type Rows = Ready;
 
-    fn open(&self, database: &Database, mut arguments: Arguments) -> Result<Ready> {
+    fn open(&self, database: &Database, arguments: Arguments<'_>) -> Result<Ready> {
         let connection = &*self.0;
+        let text = |index| arguments.get(index).text().filter(|text| !text.is_empty()).map(Cow::into_owned);
         connection.note((|| {
             let filter = Filter {
                 tenant_id: connection.settings().tenant_id,
-                limit: limit(arguments.take(0))?,
-                unacknowledged: flag(arguments.take(1))?,
-                label: arguments.take(2).into_text().filter(|label| !label.is_empty()),
-                scorer: arguments.take(3).into_text().filter(|scorer| !scorer.is_empty()),
+                limit: limit(arguments.get(0))?,
+                unacknowledged: flag(arguments.get(1))?,
+                label: text(2),
+                scorer: text(3),
             };
             let rows = detections::list(database, &filter);
             Ok(Ready::new(rows.map_err(|error| error.context(Self::NAME))?))
@@ -38,15 +40,15 @@ impl TableFunction for Detections {
     }
 }
 
-fn limit(value: Value) -> Result<i64> {
+fn limit(value: &Value) -> Result<i64> {
     match value {
         Value::Null => Ok(DEFAULT_LIMIT),
-        Value::Integer(limit @ 0..) => Ok(limit),
+        Value::Integer(limit @ 0..) => Ok(*limit),
         other => Err(unusable("max_rows", other, "a whole number from 0 up")),
     }
 }
 
-fn flag(value: Value) -> Result<bool> {
+fn flag(value: &Value) -> Result<bool> {
     match value {
         Value::Null | Value::Integer(0) => Ok(false),
         Value::Integer(1) => Ok(true),
@@ -54,8 +56,8 @@ fn flag(value: Value) -> Result<bool> {
     }
 }
 
-fn unusable(what: &str, value: Value, allowed: &str) -> Error {
-    let value = value.into_text().unwrap_or_default();
+fn unusable(what: &str, value: &Value, allowed: &str) -> Error {
+    let value = value.text().unwrap_or_default();
     let value = abridged(&value);
     Error::argument(format!("anomaly_detections: {what} cannot be '{value}': allowed is {allowed}"))
 }

@@ -29,9 +29,9 @@ impl TableFunction for ScorePending {
     const DIRECT_ONLY: bool = true;
     type Rows = Batches;
 
-    fn open(&self, _: &Database, mut arguments: Arguments) -> Result<Batches> {
+    fn open(&self, _: &Database, arguments: Arguments<'_>) -> Result<Batches> {
         let connection = Arc::clone(&self.0);
-        let settings = settings(&connection, [arguments.take(0), arguments.take(1)]);
+        let settings = settings(&connection, [0, 1].map(|index| arguments.get(index)));
         let settings = connection.note(settings.map_err(|error| error.context(Self::NAME)))?;
         Ok(Batches { run: Run::new(settings), connection })
     }
@@ -49,7 +49,7 @@ impl Rows for Batches {
 /// can write between the batches; gives the totals as JSON.
 pub fn score_all(connection: &Connection, database: &Database, arguments: Vec<Value>) -> Result<Value> {
     let totals = (|| {
-        let mut run = Run::new(settings(connection, arguments)?);
+        let mut run = Run::new(settings(connection, &arguments)?);
         let mut totals = Report::default();
         while let Some(report) = run.next(connection, database)? {
             totals.add(report);
@@ -74,10 +74,10 @@ pub fn score_all(connection: &Connection, database: &Database, arguments: Vec<Va
 }
 
 /// The settings of the connection, with the batch size and the threshold of a call where they are given.
-fn settings(connection: &Connection, arguments: impl IntoIterator<Item = Value>) -> Result<Settings> {
+fn settings<'a>(connection: &Connection, arguments: impl IntoIterator<Item = &'a Value>) -> Result<Settings> {
     let mut settings = connection.settings();
     for (key, value) in ["batch", "threshold"].into_iter().zip(arguments) {
-        if let Some(value) = value.into_text() {
+        if let Some(value) = value.text() {
             settings.set(key, &value)?;
         }
     }

@@ -22,7 +22,7 @@ impl TableFunction for Status {
     const ARGUMENTS: &'static [&'static str] = &[];
     type Rows = Ready;
 
-    fn open(&self, database: &Database, _: Arguments) -> Result<Ready> {
+    fn open(&self, database: &Database, _: Arguments<'_>) -> Result<Ready> {
         let mut rows = vec![
             ("version", env!("CARGO_PKG_VERSION").into()),
             ("sqlite_version", database.sqlite_version()?.into()),
