@@ -14,7 +14,7 @@ BENCH_VENV := benches/.venv
 export ORT_DISABLE_TELEMETRY := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help demo dist test soak valgrind parity bench check fmt train eval clean need-rust need-python need-sqlite
+.PHONY: help demo dist test soak valgrind parity bench check deny fmt train eval clean need-rust need-python need-sqlite
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -54,6 +54,9 @@ check: need-rust ## Formatting and lints, as CI asks for them
 	cargo fmt --check
 	cargo clippy --locked --all-targets -- -D warnings
 
+deny: need-rust target/tools/bin/cargo-deny ## Look at the licences and sources of all dependencies (of known faults too: DENY=advisories)
+	target/tools/bin/cargo-deny --locked check $(or $(DENY),licenses bans sources)
+
 fmt: need-rust ## Format the Rust code
 	cargo fmt
 
@@ -66,6 +69,9 @@ eval: $(VENV)/.installed ## Measure the bundled model on held-out templates, or 
 clean: ## Remove what was built
 	cargo clean
 	rm -rf dist
+
+target/tools/bin/cargo-deny:
+	cargo install --quiet cargo-deny --version 0.20.2 --locked --root target/tools
 
 $(PACKAGES)/.installed: tests/requirements.txt
 	@rm -rf $(PACKAGES)

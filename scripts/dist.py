@@ -14,6 +14,8 @@ import sys
 import zipfile
 from pathlib import Path
 
+from notices import notices
+
 ROOT = Path(__file__).resolve().parent.parent
 REQUIREMENT = ROOT / "scripts" / "onnxruntime.txt"
 DOWNLOADS = ROOT / "target" / "onnxruntime"
@@ -101,6 +103,7 @@ def main() -> None:
     write((ROOT / "target" / options.profile / built).read_bytes(), options.dist / extension)
     for licence in ("LICENSE-MIT", "LICENSE-APACHE"):
         shutil.copy(ROOT / licence, options.dist / "licenses" / licence)
+    write(notices().encode(), options.dist / "licenses" / "third-party.txt")
     print(f"{options.dist.name}/ is ready: .load {options.dist.name}/{Path(extension).stem}")
 
 
