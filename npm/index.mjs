@@ -1,0 +1,3 @@
+import sqliteAnomaly from "./index.cjs";
+
+export const { getLoadablePath, load } = sqliteAnomaly;
