@@ -16,8 +16,9 @@ function missing(cause) {
   const name = `@sqlite-anomaly/${platform()}`;
   const remedy =
     name in optionalDependencies
-      ? `npm install ${name}@${version} (npm leaves it out with --omit=optional, and where node_modules was copied from another platform)`
-      : `there are ${Object.keys(optionalDependencies).join(", ")}; build the extension from source (make dist) and give its path: load(db, { path: "dist/anomaly0" })`;
+      ? `npm install ${name}@${version} (npm leaves it out with --omit=optional, and each platform has its own)`
+      : `there are ${Object.keys(optionalDependencies).join(", ")}; on another platform, build the extension from ` +
+        `source (make dist) and give its path: load(db, { path: "dist/anomaly0" })`;
   return new Error(`sqlite-anomaly: ${name} is not installed; ${remedy}`, { cause });
 }
 
@@ -30,7 +31,7 @@ function getLoadablePath() {
   }
   const path = join(folder, EXTENSIONS[process.platform] ?? "anomaly0.so");
   if (!existsSync(path)) {
-    throw new Error(`sqlite-anomaly: ${path} is missing; install the package again: npm install --force sqlite-anomaly`);
+    throw new Error(`sqlite-anomaly: ${path} is missing; install it again: npm install --force sqlite-anomaly`);
   }
   return path;
 }
@@ -46,7 +47,8 @@ function refused(error) {
 function load(db, options = {}) {
   if (typeof db?.loadExtension !== "function" || typeof db.prepare !== "function") {
     throw new TypeError(
-      "sqlite-anomaly: load() needs an open database of better-sqlite3, node:sqlite or libsql, with loadExtension() and prepare()",
+      "sqlite-anomaly: load() needs an open database of better-sqlite3, node:sqlite or libsql, " +
+        "which has loadExtension() and prepare()",
     );
   }
   const path = options.path ?? getLoadablePath();

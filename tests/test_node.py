@@ -179,7 +179,8 @@ def test_an_unusable_model_is_told_by_the_extension(app, tmp_path):
 
 
 def test_the_second_driver_of_a_process_is_told(app, tmp_path):
-    first, second = (OPEN[driver].replace("db", name) for driver, name in [("better-sqlite3", "one"), ("libsql", "two")])
+    first = OPEN["better-sqlite3"].replace("db", "one")
+    second = OPEN["libsql"].replace("db", "two")
     message = error(app, f"{first} {second} {LOAD} load(one); load(two);", tmp_path)
     assert "another copy of SQLite in this process has loaded sqlite-anomaly" in message
 
@@ -193,7 +194,8 @@ def alone(app: Path, tmp_path: Path) -> Path:
 
 def test_a_missing_platform_package_is_named_with_its_version(alone):
     message = error(alone, f"{LOAD} getLoadablePath();", alone)
-    assert re.search(rf"@sqlite-anomaly/\S+ is not installed; npm install @sqlite-anomaly/\S+@{re.escape(VERSION)} ", message)
+    assert re.search(r"@sqlite-anomaly/\S+ is not installed; npm install @sqlite-anomaly/", message)
+    assert f"@{VERSION} (npm leaves it out with --omit=optional" in message
 
 
 def test_a_platform_without_a_package_is_told_what_there_is(alone):
@@ -211,7 +213,7 @@ def test_a_package_that_has_lost_its_extension_is_named(app, tmp_path):
     empty.mkdir(parents=True)
     shutil.copy(platform / "package.json", empty)
     message = error(tmp_path, f"{program}", tmp_path)
-    assert f"{empty / 'anomaly0.dll'} is missing; install the package again" in message
+    assert f"{empty / 'anomaly0.dll'} is missing; install it again" in message
 
 
 def test_the_types_hold_for_every_driver(app):

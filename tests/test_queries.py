@@ -31,7 +31,12 @@ ENTRIES = {
     "e8": ("vpn", "", "12T09", None, None, None),
     "e9": ("vpn", "", "12T10", "disk 7 of 7 failed", 0.78, "HARDWARE_ISSUE"),
 }
-PENDING = {"p1": ("web", "", "13T08"), "p2": ("web", "", "13T09"), "p3": ("db", "acme", "13T07"), "p4": ("db", "rival", "13T08")}
+PENDING = {
+    "p1": ("web", "", "13T08"),
+    "p2": ("web", "", "13T09"),
+    "p3": ("db", "acme", "13T07"),
+    "p4": ("db", "rival", "13T08"),
+}
 SEVERITIES = {"HARDWARE_ISSUE": "CRITICAL", "SECURITY_ANOMALY": "ERROR"}
 # entry: when the message says it was written, and the notes of whoever acknowledged it.
 DETECTIONS = {
@@ -62,8 +67,9 @@ def fill(connection) -> None:
         if id in DETECTIONS:
             written, notes = DETECTIONS[id]
             connection.execute(
-                "INSERT INTO detections (id, entry_id, source_id, tenant_id, text, anomaly_score, anomaly_label, severity,"
-                " timestamp_iso, detected_at, acknowledged, notes) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+                "INSERT INTO detections (id, entry_id, source_id, tenant_id, text, anomaly_score, anomaly_label,"
+                " severity, timestamp_iso, detected_at, acknowledged, notes)"
+                " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
                 (
                     f"d{id}", id, source, tenant, text, score, label, SEVERITIES[label], written, scored,
                     notes is not None, notes,
@@ -76,8 +82,8 @@ def fill(connection) -> None:
         )
     for number, run in enumerate(RUNS):
         connection.execute(
-            "INSERT INTO anomaly_runs (id, model, threshold, started, finished, tenant_id, scored, failed, remaining, error)"
-            " VALUES (?, 'bundled', 0.75, ?, ?, ?, ?, ?, ?, ?)",
+            "INSERT INTO anomaly_runs (id, model, threshold, started, finished, tenant_id, scored, failed, remaining,"
+            " error) VALUES (?, 'bundled', 0.75, ?, ?, ?, ?, ?, ?, ?)",
             (f"r{number}", *run),
         )
 
@@ -270,8 +276,8 @@ def shell(database: Path, *lines: str) -> str:
 
 def in_the_shell(database: Path, name: str, parameters: dict[str, object]) -> list[dict]:
     """The rows of a query, with its parameters set as the README of sql/ says."""
-    settings = [f""".parameter set :{key} "'{value}'\"""" for key, value in parameters.items() if isinstance(value, str)]
-    settings += [f".parameter set :{key} {value}" for key, value in parameters.items() if not isinstance(value, str)]
+    quoted = {key: f"\"'{value}'\"" if isinstance(value, str) else value for key, value in parameters.items()}
+    settings = [f".parameter set :{key} {value}" for key, value in quoted.items()]
     output = shell(database, *settings, ".mode json", f'.read "{SQL / "queries" / f"{name}.sql"}"')
     return json.loads(output or "[]")
 
@@ -355,7 +361,8 @@ def test_the_reporting_indexes_leave_the_queue_its_own(known):
 
 def test_the_labels_of_the_threshold_query_are_those_that_the_extension_detects():
     query = (SQL / "queries" / "threshold-what-if.sql").read_text(encoding="utf-8")
-    arms = re.findall(r'^ +((?:"\w+" \| )*"\w+") => \("\w+", true\)', (ROOT / "src" / "severity.rs").read_text(), re.MULTILINE)
+    severities = (ROOT / "src" / "severity.rs").read_text(encoding="utf-8")
+    arms = re.findall(r'^ +((?:"\w+" \| )*"\w+") => \("\w+", true\)', severities, re.MULTILINE)
     assert sorted(re.findall(r"\('(\w+)'\)", query)) == sorted(re.findall(r'"(\w+)"', " ".join(arms)))
 
 
@@ -444,7 +451,7 @@ def test_retention_finds_the_detections_of_numbered_entries():
     connection.execute("CREATE TABLE log_entries (id INTEGER PRIMARY KEY, text TEXT, ingest_time TEXT)")
     use_model(connection, "levels")
     one(connection, "SELECT anomaly_init()")
-    connection.execute("INSERT INTO log_entries VALUES (7, 'failed failed', '2026-06-10', '', '', '', '', NULL, NULL, NULL)")
+    connection.execute("INSERT INTO log_entries (id, text, ingest_time) VALUES (7, 'failed failed', '2026-06-10')")
     assert totals(connection) == (1, 1, 0)
     assert run_script(connection, "retention", before="2026-06-11") == [(0,)]
     assert run_script(connection, "retention", before="2026-06-11", unacknowledged=1) == [(1,)]
@@ -460,7 +467,8 @@ def test_the_shell_runs_the_script_twice(known, path):
 def test_score_on_insert_detects_within_the_insert(db):
     run_script(db, "score-on-insert")
     insert(db, "failed failed", "ok", None)
-    assert db.execute("SELECT id, anomaly_label FROM log_entries").fetchall() == [("e1", "ERROR"), ("e2", "INFO"), ("e3", None)]
+    labels = dict(db.execute("SELECT id, anomaly_label FROM log_entries"))
+    assert labels == {"e1": "ERROR", "e2": "INFO", "e3": None}
     assert one(db, "SELECT count(anomaly_scored_at) FROM log_entries") == 3
     assert one(db, "SELECT group_concat(entry_id) FROM detections") == "e1"
     db.execute("BEGIN")

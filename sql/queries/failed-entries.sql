@@ -3,7 +3,11 @@
 -- :since, :until   when that was found (default: ever)
 -- :tenant          whose rows, beside those of none (default: everybody's)
 -- :most            how many, the latest first (default: 100)
-SELECT id, source_id AS source, anomaly_scored_at AS scored_at, text IS NULL AS without_text, substr(text, 1, 200) AS text
+SELECT id,
+       source_id AS source,
+       anomaly_scored_at AS scored_at,
+       text IS NULL AS without_text,
+       substr(text, 1, 200) AS text
 FROM log_entries
 WHERE anomaly_scored_at >= coalesce(:since, '') AND anomaly_scored_at < coalesce(:until, '~')
   AND anomaly_score IS NULL

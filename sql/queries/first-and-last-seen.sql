@@ -4,7 +4,8 @@
 -- :most            how many kinds, those seen last first (default: 100)
 WITH zeroed AS (
     SELECT replace(replace(replace(replace(replace(replace(replace(replace(replace(
-               text, '1', '0'), '2', '0'), '3', '0'), '4', '0'), '5', '0'), '6', '0'), '7', '0'), '8', '0'), '9', '0') AS text,
+               text, '1', '0'), '2', '0'), '3', '0'), '4', '0'), '5', '0'), '6', '0'), '7', '0'), '8', '0'),
+               '9', '0') AS text,
            anomaly_label, detected_at, source_id
     FROM detections
     WHERE :tenant IS NULL OR tenant_id IN (:tenant, '')

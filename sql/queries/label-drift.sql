@@ -3,11 +3,12 @@
 -- :split           when the second period begins (default: a week ago)
 -- :since, :until   when the first begins and the second ends (default: ever)
 -- :tenant          whose rows, beside those of none (default: everybody's)
-WITH counted AS (
+WITH split (time) AS (SELECT coalesce(:split, strftime('%Y-%m-%d', 'now', '-7 days'))),
+counted AS (
     SELECT anomaly_label AS label,
-           count(*) FILTER (WHERE anomaly_scored_at < coalesce(:split, strftime('%Y-%m-%d', 'now', '-7 days'))) AS before,
-           count(*) FILTER (WHERE anomaly_scored_at >= coalesce(:split, strftime('%Y-%m-%d', 'now', '-7 days'))) AS after
-    FROM log_entries
+           count(*) FILTER (WHERE anomaly_scored_at < time) AS before,
+           count(*) FILTER (WHERE anomaly_scored_at >= time) AS after
+    FROM log_entries, split
     WHERE anomaly_scored_at >= coalesce(:since, '') AND anomaly_scored_at < coalesce(:until, '~')
       AND anomaly_score IS NOT NULL
       AND (:tenant IS NULL OR tenant_id IN (:tenant, ''))

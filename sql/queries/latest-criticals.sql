@@ -3,7 +3,13 @@
 -- :unacknowledged  1 for those that nobody has acknowledged (default: all)
 -- :tenant          whose rows, beside those of none (default: everybody's)
 -- :most            how many (default: 20)
-SELECT detected_at, source_id AS source, anomaly_label AS label, round(anomaly_score, 3) AS score, text, acknowledged, id
+SELECT detected_at,
+       source_id AS source,
+       anomaly_label AS label,
+       round(anomaly_score, 3) AS score,
+       text,
+       acknowledged,
+       id
 FROM detections
 WHERE severity = coalesce(:severity, 'CRITICAL')
   AND NOT (coalesce(:unacknowledged, 0) AND acknowledged)

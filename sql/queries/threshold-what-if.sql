@@ -10,7 +10,9 @@ WITH anomalous (label) AS (
 scored AS (
     SELECT anomaly_label AS label,
            anomaly_score >= coalesce(:threshold, 0.9) AS would_be,
-           EXISTS (SELECT 1 FROM detections WHERE entry_id = CAST(log_entries.id AS TEXT) AND scorer = 'anomaly') AS is_one
+           EXISTS (
+               SELECT 1 FROM detections WHERE entry_id = CAST(log_entries.id AS TEXT) AND scorer = 'anomaly'
+           ) AS is_one
     FROM log_entries
     WHERE anomaly_scored_at >= coalesce(:since, '') AND anomaly_scored_at < coalesce(:until, '~')
       AND anomaly_label IN (SELECT label FROM anomalous)

@@ -1,6 +1,7 @@
 -- A table of what each day brought, per source and label
 -- Makes anomaly_daily, or brings it up to date: the last two days are counted anew, those before stay as they are, also
--- when their entries are deleted. The day, in UTC, is that of the scoring. The label '' counts what could not be scored.
+-- when their entries are deleted. The day, in UTC, is that of the scoring. The label '' counts what could not be
+-- scored.
 -- :since           the first day to count anew, as 2026-06-13 (default: the last two days, at first all of them)
 CREATE TABLE IF NOT EXISTS anomaly_daily (
     day        TEXT NOT NULL,

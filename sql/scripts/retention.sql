@@ -1,7 +1,7 @@
 -- Deletes old entries with their detections
 -- What is pending stays, and so does what has a detection that nobody has acknowledged. Entries go with all that was
--- said of them in one transaction, so that no detection is left without its entry. The answer is how many went; repeat it
--- until that is 0. To keep count of what is deleted, run daily-summary.sql before.
+-- said of them in one transaction, so that no detection is left without its entry. The answer is how many went; repeat
+-- it until that is 0. To keep count of what is deleted, run daily-summary.sql before.
 -- :before          what was ingested before then, as 2026-06-13T00:00:00 (without it nothing is deleted)
 -- :unacknowledged  1 to delete entries with unacknowledged detections too (default: they stay)
 -- :tenant          whose rows only (default: everybody's)
