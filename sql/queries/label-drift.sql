@@ -6,9 +6,9 @@
 WITH split (time) AS (SELECT coalesce(:split, strftime('%Y-%m-%d', 'now', '-7 days'))),
 counted AS (
     SELECT anomaly_label AS label,
-           count(*) FILTER (WHERE anomaly_scored_at < time) AS before,
-           count(*) FILTER (WHERE anomaly_scored_at >= time) AS after
-    FROM log_entries, split
+           count(*) FILTER (WHERE anomaly_scored_at < (SELECT time FROM split)) AS before,
+           count(*) FILTER (WHERE anomaly_scored_at >= (SELECT time FROM split)) AS after
+    FROM log_entries
     WHERE anomaly_scored_at >= coalesce(:since, '') AND anomaly_scored_at < coalesce(:until, '~')
       AND anomaly_score IS NOT NULL
       AND (:tenant IS NULL OR tenant_id IN (:tenant, ''))
