@@ -1,0 +1,66 @@
+"""Puts what `make dist` assembled into the wheel, and tags the wheel with the platforms that the extension runs on.
+
+ONNX Runtime is left out: it comes with the package `onnxruntime`, beside which the extension looks for it.
+"""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+import sysconfig
+from pathlib import Path
+from typing import Any
+
+from hatchling.builders.hooks.plugin.interface import BuildHookInterface
+
+DIST = Path(__file__).resolve().parent.parent / "dist"
+EXTENSION = {"darwin": "anomaly0.dylib", "win32": "anomaly0.dll"}.get(sys.platform, "anomaly0.so")
+PARTS = [EXTENSION, "model", "licenses/LICENSE-MIT", "licenses/LICENSE-APACHE"]
+
+
+def glibc(library: Path) -> tuple[int, int]:
+    """The oldest glibc that has every symbol the library asks for."""
+    from elftools.elf.elffile import ELFFile
+    from elftools.elf.gnuversions import GNUVerNeedSection
+
+    with library.open("rb") as file:
+        needs = ELFFile(file).get_section_by_name(".gnu.version_r")
+        if not isinstance(needs, GNUVerNeedSection):
+            sys.exit(f"{library} asks for no version of glibc: it was built against another C library")
+        names = [version.name for _, versions in needs.iter_versions() for version in versions]
+    found = [re.fullmatch(r"GLIBC_(\d+)\.(\d+)(?:\.\d+)?", name) for name in names]
+    return max((int(match[1]), int(match[2])) for match in found if match)
+
+
+def macos() -> tuple[int, int]:
+    """The oldest macOS that this Rust builds for."""
+    said = subprocess.run(["rustc", "--print", "deployment-target"], check=True, capture_output=True, text=True).stdout
+    major, minor = said.strip().rpartition("=")[2].split(".")[:2]
+    return int(major), int(minor)
+
+
+def platform_tag(library: Path) -> str:
+    """The platforms of the wheel, as the package index names them."""
+    system, *_, machine = sysconfig.get_platform().split("-")
+    if system == "linux":
+        major, minor = glibc(library)
+        return f"manylinux_{major}_{minor}_{machine}"
+    if system == "macosx":
+        major, minor = macos()
+        return f"macosx_{major}_{minor}_{machine}"
+    return sysconfig.get_platform().replace("-", "_")
+
+
+class AnomalyBuildHook(BuildHookInterface[Any]):
+    """The wheel's build hook."""
+
+    def initialize(self, version: str, build_data: dict[str, Any]) -> None:
+        """Adds the parts and the tag."""
+        for part in PARTS:
+            if not (DIST / part).exists():
+                sys.exit(f"{DIST / part} is missing: run make dist")
+            build_data["force_include"][str(DIST / part)] = f"sqlite_anomaly/{part}"
+        build_data["pure_python"] = False
+        # No part of it knows the Python that loads it.
+        build_data["tag"] = f"py3-none-{platform_tag(DIST / EXTENSION)}"

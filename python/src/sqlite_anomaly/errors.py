@@ -1,0 +1,28 @@
+"""What this package raises itself; errors of SQL are those of the driver."""
+
+from __future__ import annotations
+
+
+class SqliteAnomalyError(Exception):
+    """What this package has to say; its text names the remedy."""
+
+
+class ExtensionLoadingUnavailable(SqliteAnomalyError):
+    """This Python's SQLite module was built without the loading of extensions."""
+
+    def __init__(self, module: str) -> None:
+        super().__init__(
+            f"the module {module} of this Python was built without the loading of extensions. Any one of these helps: "
+            "pip install apsw, and open the database with it; on Linux, pip install pysqlite3-binary, and import "
+            "pysqlite3 as sqlite3; or run a Python that has it: Debian's, Ubuntu's, Fedora's, Homebrew's and conda's do "
+            "(for pyenv, install Python anew with PYTHON_CONFIGURE_OPTS=--enable-loadable-sqlite-extensions)"
+        )
+
+
+class ExtensionMissing(SqliteAnomalyError):
+    """The package lacks the file of the extension."""
+
+    def __init__(self, file: str) -> None:
+        super().__init__(
+            f"there is no {file}: install the wheel of this platform, pip install --force-reinstall sqlite-anomaly"
+        )
