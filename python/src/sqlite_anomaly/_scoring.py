@@ -65,18 +65,20 @@ def _score_visibly(connection: Any, batch: int | None, threshold: float | None) 
 def _batches(connection: Any, batch: int | None, threshold: float | None) -> Iterator[ScoringResult]:
     """What each batch came to. A commit of another connection can end a statement early; the next one goes on."""
     while True:
-        step = ScoringResult()
         progressed = False
-        for number, scored, detections, failed, skipped, remaining, elapsed_ms, error in connection.execute(
-            BATCHES, (batch, threshold)
-        ):
-            step = ScoringResult(
-                int(number > 0), scored, detections, failed, bool(skipped), remaining, elapsed_ms, error
-            )
-            progressed |= scored + failed > 0
+        for row in connection.execute(BATCHES, (batch, threshold)):
+            step = _from_row(row)
+            if progressed and step.remaining and not step.scored + step.failed:
+                break
+            progressed = True
             yield step
-        if step.remaining == 0 or not progressed:
+        else:
             return
+
+
+def _from_row(row: tuple[Any, ...]) -> ScoringResult:
+    number, scored, detections, failed, skipped, remaining, elapsed_ms, error = row
+    return ScoringResult(min(number, 1), scored, detections, failed, bool(skipped), remaining, elapsed_ms, error)
 
 
 def _sum(total: ScoringResult, step: ScoringResult) -> ScoringResult:

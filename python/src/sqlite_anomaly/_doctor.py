@@ -1,0 +1,166 @@
+"""What `sqlite-anomaly doctor` looks at, in the order in which one thing needs the other."""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import platform
+from collections.abc import Callable, Generator, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from sqlite_anomaly._drivers import Driver, able_driver, drivers
+from sqlite_anomaly._loading import load, loadable_path
+from sqlite_anomaly.errors import SqliteAnomalyError
+
+OLDEST_SQLITE = (3, 34, 1)
+FIRST_TELLTALE_RUNTIME = (1, 29)
+LINE = "Failed password for root from 203.0.113.9 port 22 ssh2"
+ENTRY_COLUMNS = "id, tenant_id, source_id, ingest_time, timestamp_iso, text, anomaly_score, anomaly_label, anomaly_scored_at"
+DETECTION_COLUMNS = "id, tenant_id, entry_id, source_id, anomaly_label, anomaly_score, severity, text, detected_at"
+
+
+@dataclass(frozen=True)
+class Finding:
+    """What came of one check."""
+
+    check: str
+    is_ok: bool | None
+    """`None` where it could not be looked at, because of what is wrong before it."""
+    detail: str
+    remedy: str = ""
+
+
+def examine(database: Path | None, configure: Callable[[Any], None]) -> Iterator[Finding]:
+    """All findings; `configure` makes the settings that were asked for."""
+    driver = yield from _driver()
+    connection = (yield from _extension(driver)) if driver else None
+    if driver and connection is not None:
+        yield from _model(driver, connection, configure)
+    else:
+        for check in ("ONNX Runtime", "model"):
+            yield Finding(check, None, "the extension is needed for it")
+    if database is not None:
+        yield from _database(database, driver or next(iter(drivers()), None))
+
+
+def _driver() -> Generator[Finding, None, Driver | None]:
+    """Python, its SQLite module, and that one's SQLite."""
+    python = f"Python {platform.python_version()}"
+    try:
+        driver = able_driver()
+    except SqliteAnomalyError as error:
+        what, _, remedy = str(error).partition(". ")
+        yield Finding("Python", False, f"{python}: {what}", remedy)
+        return None
+    others = ", ".join(other.name for other in drivers() if not other.loads_extensions)
+    yield Finding("Python", True, f"{python} with {driver.name}{others and f' ({others} cannot load extensions)'}")
+    ((version,),) = driver.memory().execute("SELECT sqlite_version()").fetchall()
+    if _numbers(version) < OLDEST_SQLITE:
+        oldest = ".".join(map(str, OLDEST_SQLITE))
+        remedy = f"{oldest} or newer is needed: pip install apsw brings one, as does a newer Python"
+        yield Finding("SQLite", False, f"version {version} is too old", remedy)
+        return None
+    yield Finding("SQLite", True, f"version {version}")
+    return driver
+
+
+def _extension(driver: Driver) -> Generator[Finding, None, Any]:
+    """The file of the extension, loaded."""
+    connection = driver.memory()
+    try:
+        load(connection)
+    except (SqliteAnomalyError, driver.error) as error:
+        remedy = "install the package again: pip install --force-reinstall --no-deps sqlite-anomaly"
+        yield Finding("extension", False, str(error), "" if isinstance(error, SqliteAnomalyError) else remedy)
+        return None
+    ((version,),) = connection.execute("SELECT anomaly_version()").fetchall()
+    yield Finding("extension", True, f"version {version}, {loadable_path()}")
+    return connection
+
+
+def _model(driver: Driver, connection: Any, configure: Callable[[Any], None]) -> Iterator[Finding]:
+    """ONNX Runtime and the model: a line is classified, and what is missing then is told apart by what was started."""
+    problem = None
+    try:
+        configure(connection)
+        ((label, score),) = connection.execute("SELECT label, score FROM anomaly_scores(?) LIMIT 1", (LINE,)).fetchall()
+    except driver.error as error:
+        problem = str(error)
+    status = dict(connection.execute("SELECT key, value FROM anomaly_status").fetchall())
+    library, model = status["onnxruntime_library"], status["model"]
+    if library is not None:
+        yield _runtime(library)
+    elif status["model_file"] is None:
+        yield Finding("ONNX Runtime", None, "a model is needed for it")
+    else:
+        remedy = "pip install --force-reinstall 'onnxruntime>=1.24,<1.29' brings it back"
+        if os.environ.get("ORT_DYLIB_PATH"):
+            remedy = "unset the environment variable ORT_DYLIB_PATH, or name another library in it"
+        yield Finding("ONNX Runtime", False, problem or "not started", remedy)
+        yield Finding("model", None, "ONNX Runtime is needed for it")
+        return
+    if problem is None:
+        yield Finding("model", True, f"{model} says {label} {score:.2f} of '{LINE}'")
+    else:
+        remedy = "name another with --model, or install the package again: pip install --force-reinstall sqlite-anomaly"
+        yield Finding("model", False, problem, remedy)
+
+
+def _runtime(library: str) -> Finding:
+    version = _runtime_version(library)
+    detail = f"version {version}, {library}"
+    if _numbers(version) >= FIRST_TELLTALE_RUNTIME and os.environ.get("ORT_DISABLE_TELEMETRY") != "1":
+        remedy = "pip install 'onnxruntime>=1.24,<1.29', or set the environment variable ORT_DISABLE_TELEMETRY=1"
+        return Finding("ONNX Runtime", False, f"{detail}, may send a record of use to its maker", remedy)
+    return Finding("ONNX Runtime", True, detail)
+
+
+def _runtime_version(library: str) -> str:
+    """What the library says of itself: it is loaded already."""
+
+    class ApiBase(ctypes.Structure):
+        _fields_ = [("get_api", ctypes.c_void_p), ("get_version_string", ctypes.CFUNCTYPE(ctypes.c_char_p))]
+
+    api_base = ctypes.CDLL(library).OrtGetApiBase
+    api_base.restype = ctypes.POINTER(ApiBase)
+    version: bytes = api_base().contents.get_version_string()
+    return version.decode()
+
+
+def _database(path: Path, driver: Driver | None) -> Iterator[Finding]:
+    """The database: that it is one, has the tables, and can be written to."""
+    if driver is None:
+        yield Finding("database", None, "a SQLite is needed for it")
+        return
+    if not path.is_file():
+        yield Finding("database", False, f"there is no file {path}", f"sqlite-anomaly init {path} makes it")
+        return
+    try:
+        connection = driver.open(path)
+        connection.execute("SELECT count(*) FROM sqlite_master").fetchall()
+    except driver.error as error:
+        yield Finding("database", False, f"{path}: {error}", "name the file of an SQLite database")
+        return
+    try:
+        connection.execute(f"SELECT {ENTRY_COLUMNS} FROM log_entries LIMIT 0").fetchall()
+        connection.execute(f"SELECT {DETECTION_COLUMNS} FROM detections LIMIT 0").fetchall()
+    except driver.error as error:
+        yield Finding("database", False, f"{path}: {error}", f"sqlite-anomaly init {path} makes what is missing")
+        return
+    try:
+        connection.execute("BEGIN IMMEDIATE")
+        connection.execute("ROLLBACK")
+    except driver.error as error:
+        remedy = "let this user write to the file and its folder, or wait until another program lets go of it"
+        yield Finding("database", False, f"{path}: {error}", remedy)
+        return
+    ((entries, pending),) = connection.execute(
+        "SELECT count(*), count(*) FILTER (WHERE anomaly_scored_at IS NULL) FROM log_entries"
+    ).fetchall()
+    yield Finding("database", True, f"{path}: {entries} entries, {pending} of them to be scored")
+
+
+def _numbers(version: str) -> tuple[int, ...]:
+    return tuple(int(part) for part in version.split(".") if part.isdecimal())

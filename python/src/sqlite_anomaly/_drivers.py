@@ -1,0 +1,76 @@
+"""The SQLite module that the command uses: the first at hand that can load extensions.
+
+Only the command chooses. In a program that has the same file open with another copy of SQLite, closing it would drop the
+other's locks (https://www.sqlite.org/howtocorrupt.html, section 2.2.1).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from importlib import import_module
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+from sqlite_anomaly.errors import ExtensionLoadingUnavailable
+
+MODULES = ["sqlite3", "pysqlite3", "apsw"]
+LOCK_TIMEOUT_MS = 5_000
+
+
+@dataclass(frozen=True)
+class Driver:
+    """A SQLite module of Python's."""
+
+    module: ModuleType
+
+    @property
+    def name(self) -> str:
+        """The name that it is imported by."""
+        return self.module.__name__
+
+    @property
+    def error(self) -> type[Exception]:
+        """The class of all its errors."""
+        error: type[Exception] = self.module.Error
+        return error
+
+    @property
+    def loads_extensions(self) -> bool:
+        """Whether it was built with the loading of extensions."""
+        return hasattr(self.module.Connection, "enable_load_extension")
+
+    def open(self, path: str | Path, *, create: bool = False) -> Any:
+        """Opens a database, in autocommit mode, for the use of any thread."""
+        uri = f"{Path(path).resolve().as_uri()}?mode={'rwc' if create else 'rw'}"
+        if self.name == "apsw":
+            flags = self.module.SQLITE_OPEN_URI | self.module.SQLITE_OPEN_READWRITE
+            connection = self.module.Connection(uri, flags | (self.module.SQLITE_OPEN_CREATE if create else 0))
+        else:
+            connection = self.module.connect(uri, uri=True, isolation_level=None, check_same_thread=False)
+        connection.execute(f"PRAGMA busy_timeout = {LOCK_TIMEOUT_MS}")
+        return connection
+
+    def memory(self) -> Any:
+        """Opens an empty database in memory."""
+        return self.module.Connection(":memory:")
+
+
+def drivers() -> list[Driver]:
+    """The modules at hand."""
+    found = []
+    for name in MODULES:
+        try:
+            found.append(Driver(import_module(name)))
+        except ImportError:
+            continue
+    return found
+
+
+def able_driver() -> Driver:
+    """The first module at hand that can load extensions."""
+    at_hand = drivers()
+    for driver in at_hand:
+        if driver.loads_extensions:
+            return driver
+    raise ExtensionLoadingUnavailable(", ".join(driver.name for driver in at_hand) or MODULES[0])

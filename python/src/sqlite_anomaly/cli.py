@@ -1,0 +1,262 @@
+"""The command `sqlite-anomaly`."""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import io
+import json
+import os
+import signal
+import sys
+import time
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor, wait
+from contextlib import closing, contextmanager
+from datetime import UTC, datetime
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.progress import MofNCompleteColumn, Progress, TimeRemainingColumn
+
+from sqlite_anomaly._doctor import examine
+from sqlite_anomaly._drivers import able_driver, drivers
+from sqlite_anomaly._loading import load
+from sqlite_anomaly._logfile import import_file
+from sqlite_anomaly._output import Output, is_terminal
+from sqlite_anomaly._scoring import PENDING, ScoringResult, score_pending
+from sqlite_anomaly.errors import SqliteAnomalyError
+
+COLUMNS = [
+    "id", "tenant_id", "entry_id", "source_id", "anomaly_label", "anomaly_score", "severity", "text", "timestamp_iso",
+    "detected_at", "acknowledged", "acknowledged_at", "notes", "scorer",
+]  # fmt: skip
+LIST = f"SELECT {', '.join(COLUMNS)} FROM anomaly_detections(?, ?, ?, ?)"
+LIST_SINCE = f"""
+SELECT {", ".join(COLUMNS)} FROM anomaly_detections((SELECT count(*) FROM detections WHERE detected_at >= ?1))
+WHERE detected_at >= ?1 ORDER BY detected_at
+"""
+# What the command line calls a setting, and what the extension does.
+SETTINGS = {"model": "model", "device": "device", "batch": "batch", "threshold": "threshold", "tenant": "tenant_id"}
+TICK_S = 0.2
+INTERRUPTED = 128 + signal.SIGINT
+
+
+class CommandError(SqliteAnomalyError):
+    """What cannot be done, and the remedy."""
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Runs the command; gives its exit status."""
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        # A log may hold what this terminal's encoding has no sign for.
+        sys.stdout.reconfigure(errors="replace")
+    options = _parser().parse_args(arguments)
+    try:
+        return int(options.run(options, Output(as_json=options.json)))
+    except KeyboardInterrupt:
+        return INTERRUPTED
+    except BrokenPipeError:
+        # Whoever read the output has seen enough; nothing must be flushed to him at the exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
+    except OSError as error:
+        return _complain(f"{error.filename}: {error.strerror}")
+    except SqliteAnomalyError as error:
+        return _complain(str(error))
+    except tuple(driver.error for driver in drivers()) as error:
+        return _complain(f"{options.database}: {error}", _remedy(str(error), options.database))
+
+
+def _complain(problem: str, remedy: str = "") -> int:
+    for line in (f"sqlite-anomaly: {problem}", remedy and f"remedy: {remedy}"):
+        if line:
+            print(line, file=sys.stderr)
+    return 1
+
+
+def _remedy(problem: str, database: Path) -> str:
+    if "anomaly_init()" in problem:
+        return f"sqlite-anomaly init {database}"
+    return f"sqlite-anomaly doctor {database} looks for what is wrong"
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="sqlite-anomaly", description="Finds anomalies in logs that are in SQLite.")
+    parser.add_argument("--version", action="version", version=version("sqlite-anomaly"))
+    commands = parser.add_subparsers(metavar="COMMAND", required=True)
+
+    common = argparse.ArgumentParser(add_help=False)
+    common.add_argument("--json", action="store_true", help="print JSON lines")
+    tenant = argparse.ArgumentParser(add_help=False)
+    tenant.add_argument("--tenant", metavar="ID", help="whose rows, beside those of none")
+    model = argparse.ArgumentParser(add_help=False)
+    default = os.environ.get("TURNSTONE_ANOMALY_MODEL") or "bundled"
+    model.add_argument("--model", default=default, help="'bundled', a folder or a hub id (default: %(default)s)")
+    model.add_argument("--device", help="where the model runs: cpu, cuda, … (default: cpu)")
+    scoring = argparse.ArgumentParser(add_help=False)
+    scoring.add_argument("--threshold", type=float, metavar="0…1", help="the lowest score of a detection (default: 0.75)")
+    scoring.add_argument("--batch", type=int, metavar="ROWS", help="rows that are committed together (default: 256)")
+
+    def add(name: str, run: Callable[[argparse.Namespace, Output], int], text: str, *parents: argparse.ArgumentParser,
+            database: str | None = None) -> argparse.ArgumentParser:  # fmt: skip
+        command = commands.add_parser(name, help=text, description=f"{text}.", parents=[common, *parents])
+        command.add_argument("database", metavar="DB", type=Path, nargs=database, help="the file of the database")
+        command.set_defaults(run=run)
+        return command
+
+    add("init", _init, "Make the tables, or bring them up to date")
+    command = add("import", _import, "Insert the lines of log files that are not in it yet", tenant)
+    command.add_argument("files", metavar="LOGFILE", type=Path, nargs="+", help="a text file, or a .gz of one")
+    command.add_argument("--source", metavar="NAME", help="the source_id of the entries (default: the file's name)")
+    add("score", _score, "Score all entries that are pending", model, scoring, tenant)
+    command = add("watch", _watch, "Score what arrives and print what is detected, until Ctrl-C", model, scoring, tenant)
+    command.add_argument("--interval", type=float, default=2.0, metavar="SECONDS", help="between two looks (default: 2)")
+    command = add("detections", _detections, "List detections, newest first", tenant)
+    command.add_argument("--limit", type=int, default=100, metavar="ROWS", help="at most so many (default: 100)")
+    command.add_argument("--unacked", action="store_true", help="only those that nobody has acknowledged")
+    command.add_argument("--label", help="only those of this label")
+    command.add_argument("--scorer", help="only those of this scorer")
+    command = add("ack", _ack, "Acknowledge a detection", tenant)
+    command.add_argument("id", metavar="ID", help="the id of the detection")
+    command.add_argument("--notes", default="", help="what is to be remembered of it")
+    add("doctor", _doctor, "Look for what is wrong, and say how to mend it", model, tenant, database="?")
+    return parser
+
+
+@contextmanager
+def _open(options: argparse.Namespace, *, create: bool = False) -> Iterator[Any]:
+    """The database with the extension loaded, and with the settings of the command line."""
+    path: Path = options.database
+    if not create and not path.is_file():
+        raise CommandError(f"there is no file {path}: sqlite-anomaly init {path} makes it")
+    with closing(able_driver().open(path, create=create)) as connection:
+        load(connection)
+        _configure(connection, options)
+        yield connection
+
+
+def _configure(connection: Any, options: argparse.Namespace) -> None:
+    for name, key in SETTINGS.items():
+        value = getattr(options, name, None)
+        if value is not None:
+            connection.execute("SELECT anomaly_config(?, ?)", (key, value)).fetchall()
+
+
+def _one(connection: Any, sql: str, *parameters: object) -> Any:
+    ((value,),) = connection.execute(sql, parameters).fetchall()
+    return value
+
+
+def _rows(connection: Any, sql: str, *parameters: object) -> list[dict[str, Any]]:
+    return [dict(zip(COLUMNS, row, strict=True)) for row in connection.execute(sql, parameters)]
+
+
+def _init(options: argparse.Namespace, output: Output) -> int:
+    with _open(options, create=True) as connection:
+        changes = _one(connection, "SELECT anomaly_init()")
+        output.record({"database": str(options.database), "changes": json.loads(changes)}, changes)
+    return 0
+
+
+def _import(options: argparse.Namespace, output: Output) -> int:
+    with _open(options, create=True) as connection:
+        _one(connection, "SELECT anomaly_init()")
+        tenant_id = _one(connection, "SELECT anomaly_config('tenant_id')")
+        for path in options.files:
+            lines, new = import_file(connection, path, options.source or path.name, tenant_id)
+            output.record({"file": str(path), "lines": lines, "new": new}, f"{path}: {lines} lines, {new} of them new")
+    return 0
+
+
+def _score(options: argparse.Namespace, output: Output) -> int:
+    with _open(options) as connection:
+        if not output.as_json and is_terminal(sys.stderr):
+            result = _run_visibly(connection, options)
+        else:
+            result = _run(connection)
+    output.record(dataclasses.asdict(result), _sentence(result))
+    return 0
+
+
+def _sentence(result: ScoringResult) -> str:
+    if result.skipped:
+        return "skipped: no model is configured"
+    failed = f", {result.failed} could not be scored ({result.error})" if result.failed else ""
+    return f"{result.scored} entries scored, {result.detections} detections{failed}"
+
+
+def _run(connection: Any, tick: Callable[[], None] = lambda: None) -> ScoringResult:
+    """Scores what is pending. Python sees Ctrl-C only between two calls of SQLite, and a run is one: a thread makes it."""
+    with ThreadPoolExecutor(max_workers=1) as pool:
+        run = pool.submit(score_pending, connection)
+        try:
+            while not wait([run], TICK_S).done:
+                tick()
+            return run.result()
+        finally:
+            while not run.done():
+                connection.interrupt()
+                wait([run], TICK_S)
+
+
+def _run_visibly(connection: Any, options: argparse.Namespace) -> ScoringResult:
+    """The same with a progress bar: another connection sees what is committed."""
+    columns = (*Progress.get_default_columns()[:2], MofNCompleteColumn(), TimeRemainingColumn())
+    with _open(options) as observer, Progress(*columns, console=Console(stderr=True), transient=True) as progress:
+        total = _one(observer, PENDING) or 0
+        task = progress.add_task("scoring", total=total)
+        return _run(connection, lambda: progress.update(task, completed=total - (_one(observer, PENDING) or 0)))
+
+
+def _watch(options: argparse.Namespace, output: Output) -> int:
+    # A service manager's way to say Ctrl-C.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    scored = detected = 0
+    since, shown = _now(), set[str]()
+    try:
+        with _open(options) as connection:
+            while True:
+                began = _now()
+                scored += _run(connection).scored
+                rows = _rows(connection, LIST_SINCE, since)
+                new = [row for row in rows if row["id"] not in shown]
+                output.detection_lines(new)
+                detected += len(new)
+                # The next look goes back to the beginning of this one: other scorers commit in their own order.
+                since, shown = began, {row["id"] for row in rows}
+                time.sleep(options.interval)
+    except KeyboardInterrupt:
+        print(f"stopped: {scored} entries scored, {detected} detections", file=sys.stderr)
+    return 0
+
+
+def _now() -> str:
+    """The time as `detected_at` has it."""
+    return datetime.now(UTC).isoformat(timespec="microseconds")
+
+
+def _detections(options: argparse.Namespace, output: Output) -> int:
+    with _open(options) as connection:
+        asked = (options.limit, int(options.unacked), options.label, options.scorer)
+        output.detections(_rows(connection, LIST, *asked))
+    return 0
+
+
+def _ack(options: argparse.Namespace, output: Output) -> int:
+    with _open(options) as connection:
+        if not _one(connection, "SELECT anomaly_acknowledge(?, ?)", options.id, options.notes):
+            known = f"sqlite-anomaly detections {options.database} lists what there is"
+            raise CommandError(f"there is no detection {options.id} for this tenant: {known}")
+    output.record({"id": options.id, "acknowledged": True}, f"acknowledged {options.id}")
+    return 0
+
+
+def _doctor(options: argparse.Namespace, output: Output) -> int:
+    is_well = True
+    for finding in examine(options.database, lambda connection: _configure(connection, options)):
+        is_well &= finding.is_ok is True
+        output.check(finding.check, finding.is_ok, finding.detail, finding.remedy)
+    return int(not is_well)
