@@ -81,8 +81,8 @@ def _extension(driver: Driver) -> Generator[Finding, None, Any]:
 
 
 def _model(driver: Driver, connection: Any, configure: Callable[[Any], None]) -> Iterator[Finding]:
-    """ONNX Runtime and the model: a line is classified, and what is missing then is told apart by what was started."""
-    problem = None
+    """ONNX Runtime and the model, by one line that is classified."""
+    problem = ""
     try:
         configure(connection)
         ((label, score),) = connection.execute("SELECT label, score FROM anomaly_scores(?) LIMIT 1", (LINE,)).fetchall()
@@ -92,20 +92,20 @@ def _model(driver: Driver, connection: Any, configure: Callable[[Any], None]) ->
     library, model = status["onnxruntime_library"], status["model"]
     if library is not None:
         yield _runtime(library)
-    elif status["model_file"] is None:
-        yield Finding("ONNX Runtime", None, "a model is needed for it")
-    else:
+    elif "ONNX Runtime" in problem:
         remedy = "pip install --force-reinstall 'onnxruntime>=1.24,<1.29' brings it back"
         if os.environ.get("ORT_DYLIB_PATH"):
             remedy = "unset the environment variable ORT_DYLIB_PATH, or name another library in it"
-        yield Finding("ONNX Runtime", False, problem or "not started", remedy)
+        yield Finding("ONNX Runtime", False, problem, remedy)
         yield Finding("model", None, "ONNX Runtime is needed for it")
         return
-    if problem is None:
-        yield Finding("model", True, f"{model} says {label} {score:.2f} of '{LINE}'")
     else:
+        yield Finding("ONNX Runtime", None, "a model is needed for it")
+    if problem:
         remedy = "name another with --model, or install the package again: pip install --force-reinstall sqlite-anomaly"
         yield Finding("model", False, problem, remedy)
+    else:
+        yield Finding("model", True, f"{model} says {label} {score:.2f} of '{LINE}'")
 
 
 def _runtime(library: str) -> Finding:
@@ -151,6 +151,7 @@ def _database(path: Path, driver: Driver | None) -> Iterator[Finding]:
         return
     try:
         connection.execute("BEGIN IMMEDIATE")
+        connection.execute("UPDATE log_entries SET anomaly_scored_at = NULL WHERE 0")
         connection.execute("ROLLBACK")
     except driver.error as error:
         remedy = "let this user write to the file and its folder, or wait until another program lets go of it"

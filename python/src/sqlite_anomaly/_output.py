@@ -25,7 +25,7 @@ def one_line(value: object) -> str:
     """A value as it can be shown: what a log says must not steer the terminal, nor break a line or a column."""
     if value is None:
         return ""
-    text = f"{value:.2f}" if isinstance(value, float) else str(value)
+    text = f"{value:.3f}" if isinstance(value, float) else str(value)
     return "".join(character if character.isprintable() else " " for character in text)
 
 

@@ -1,0 +1,474 @@
+"""The command `sqlite-anomaly`, as the wheel installs it."""
+
+from __future__ import annotations
+
+import gzip
+import json
+import os
+import re
+import shutil
+import signal
+import sqlite3
+import subprocess
+import sys
+import time
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+from conftest import MODELS, ROOT, SUFFIX
+from package import COMMAND, PATIENCE, PYTHON, command, environment, require_package
+
+LEVELS = ["--model", str(MODELS / "levels")]
+LOG = "all is ok\nit failed failed\n\nit failed failed\nok\n"
+ESCAPE = "\x1b"
+
+
+@pytest.fixture(scope="module", autouse=True)
+def installed() -> None:
+    require_package()
+
+
+@pytest.fixture
+def log(tmp_path) -> Path:
+    path = tmp_path / "app.log"
+    path.write_text(LOG, encoding="utf-8")
+    return path
+
+
+@pytest.fixture
+def database(tmp_path, log) -> Path:
+    """A database with the lines of the log in it."""
+    path = tmp_path / "logs.db"
+    said(command("import", path, log))
+    return path
+
+
+def said(done: subprocess.CompletedProcess[str]) -> list[str]:
+    """The lines of a command that went well."""
+    assert (done.returncode, done.stderr) == (0, "")
+    return done.stdout.splitlines()
+
+
+def complaint(done: subprocess.CompletedProcess[str]) -> str:
+    """What a command says that did not."""
+    assert (done.returncode, done.stdout) == (1, "")
+    assert "Traceback" not in done.stderr
+    return done.stderr
+
+
+def rows(database: Path, sql: str) -> list[tuple]:
+    with closing(sqlite3.connect(database, timeout=30)) as connection:
+        return connection.execute(sql).fetchall()
+
+
+class TestImport:
+    """Lines of files become entries, once."""
+
+    def test_every_line_that_is_not_blank_is_an_entry(self, database):
+        assert rows(database, "SELECT source_id, text, ingest_time IS NOT NULL FROM log_entries ORDER BY rowid") == [
+            ("app.log", text, 1) for text in ("all is ok", "it failed failed", "it failed failed", "ok")
+        ]
+
+    def test_the_same_file_again_changes_nothing(self, database, log, tmp_path):
+        before = rows(database, "SELECT * FROM log_entries")
+        assert said(command("import", database, log)) == [f"{log}: 4 lines, 0 of them new"]
+        assert said(command("import", database, log.name, cwd=tmp_path)) == ["app.log: 4 lines, 0 of them new"]
+        assert rows(database, "SELECT * FROM log_entries") == before
+
+    def test_of_a_file_that_grew_what_is_new_is_inserted(self, database, log):
+        with log.open("a", encoding="utf-8") as file:
+            file.write("all is ok\n")
+        assert said(command("import", database, log)) == [f"{log}: 5 lines, 1 of them new"]
+
+    def test_other_lines_in_the_same_place_are_new(self, database, log):
+        log.write_text(LOG.replace("ok", "no"), encoding="utf-8")
+        assert said(command("import", database, log)) == [f"{log}: 4 lines, 2 of them new"]
+
+    def test_the_same_lines_in_another_file_are_new(self, database, log, tmp_path):
+        twin = shutil.copy(log, tmp_path / "twin.log")
+        assert said(command("import", database, log, twin)) == [
+            f"{log}: 4 lines, 0 of them new", f"{twin}: 4 lines, 4 of them new"
+        ]  # fmt: skip
+
+    def test_a_compressed_file_and_bytes_that_are_no_text(self, tmp_path):
+        with gzip.open(tmp_path / "old.log.gz", "wb") as file:
+            file.write(b"caf\xe9\r\nlast line, no newline")
+        database = tmp_path / "logs.db"
+        answer = said(command("import", database, tmp_path / "old.log.gz", "--source", "web", "--tenant", "acme", "--json"))
+        assert json.loads(answer[0]) == {"file": str(tmp_path / "old.log.gz"), "lines": 2, "new": 2}
+        assert rows(database, "SELECT tenant_id, source_id, text FROM log_entries ORDER BY rowid") == [
+            ("acme", "web", "caf\ufffd"), ("acme", "web", "last line, no newline")
+        ]  # fmt: skip
+
+    def test_a_file_that_cannot_be_read_is_named_and_those_before_it_are_in(self, log, tmp_path):
+        done = command("import", tmp_path / "logs.db", log, tmp_path / "none.log")
+        assert (done.returncode, done.stderr) == (1, f"sqlite-anomaly: {tmp_path / 'none.log'}: No such file or directory\n")
+        assert rows(tmp_path / "logs.db", "SELECT count(*) FROM log_entries") == [(4,)]
+
+
+class TestScoring:
+    """`score`, `detections`, `ack`, `watch`."""
+
+    def test_score_says_what_it_did(self, database):
+        assert said(command("score", database, *LEVELS)) == ["4 entries scored, 2 detections"]
+        assert said(command("score", database, *LEVELS)) == ["0 entries scored, 0 detections"]
+
+    def test_score_takes_threshold_batch_tenant_and_device(self, database, log):
+        said(command("import", database, log, "--source", "a", "--tenant", "acme"))
+        answer = said(command("score", database, *LEVELS, "--threshold", "1", "--batch", "3", "--device", "cpu", "--json"))
+        answer = json.loads(answer[0])
+        assert [answer[name] for name in ("batches", "scored", "detections", "failed", "skipped")] == [2, 4, 0, 0, False]
+
+    def test_the_bundled_model_is_the_default_and_the_environment_can_name_another(self, database):
+        assert said(command("score", database, TURNSTONE_ANOMALY_MODEL=str(MODELS / "levels"))) != []
+        assert rows(database, "SELECT DISTINCT model FROM anomaly_runs") == [(str(MODELS / "levels"),)]
+        rows(database, "SELECT 1")
+        with closing(sqlite3.connect(database)) as connection, connection:
+            connection.execute("UPDATE log_entries SET anomaly_scored_at = NULL")
+        said(command("score", database))
+        assert {model for (model,) in rows(database, "SELECT model FROM anomaly_runs")} == {str(MODELS / "levels"), "bundled"}
+
+    def test_detections_are_tab_separated_lines_where_nobody_looks(self, database):
+        said(command("score", database, *LEVELS))
+        heading, *lines = said(command("detections", database, "--limit", "1"))
+        assert heading == "detected_at\tseverity\tanomaly_label\tanomaly_score\tsource_id\ttext\tid"
+        (line,) = lines
+        assert line.split("\t")[1:6] == ["ERROR", "ERROR", "0.995", "app.log", "it failed failed"]
+
+    def test_as_json_a_detection_has_every_column(self, database):
+        said(command("score", database, *LEVELS))
+        lines = [json.loads(line) for line in said(command("detections", database, "--json", "--label", "error"))]
+        columns = [name for _, name, *_ in rows(database, "PRAGMA table_info(detections)")]
+        assert [list(line) for line in lines] == [columns] * 2
+
+    def test_what_was_acknowledged_is_not_listed_among_the_others(self, database):
+        said(command("score", database, *LEVELS))
+        first, second = (json.loads(line)["id"] for line in said(command("detections", database, "--json")))
+        assert said(command("ack", database, first, "--notes", "seen")) == [f"acknowledged {first}"]
+        (left,) = said(command("detections", database, "--unacked", "--json"))
+        assert json.loads(left)["id"] == second
+        assert rows(database, "SELECT notes FROM detections WHERE acknowledged") == [("seen",)]
+
+    def test_a_detection_that_is_not_there_cannot_be_acknowledged(self, database):
+        assert f"sqlite-anomaly detections {database} lists" in complaint(command("ack", database, "none"))
+
+    @pytest.mark.parametrize("ending", [signal.SIGINT, signal.SIGTERM])
+    def test_watch_prints_what_is_detected_as_it_arrives_and_ends_cleanly(self, database, ending):
+        watch = subprocess.Popen(
+            [COMMAND, "watch", database, *LEVELS, "--interval", "0.1", "--json"], env=environment(), text=True,
+            stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+        )  # fmt: skip
+        try:
+            texts = [json.loads(watch.stdout.readline())["text"] for _ in range(2)]
+            assert texts == ["it failed failed"] * 2
+            with closing(sqlite3.connect(database, timeout=30)) as connection, connection:
+                connection.execute("INSERT INTO log_entries (id, text) VALUES ('late', 'failed failed late')")
+            assert json.loads(watch.stdout.readline())["text"] == "failed failed late"
+            watch.send_signal(ending)
+            output, errors = watch.communicate(timeout=PATIENCE)
+        finally:
+            watch.kill()
+        assert (watch.returncode, output, errors) == (0, "", "stopped: 5 entries scored, 3 detections\n")
+
+    def test_ctrl_c_ends_a_long_run_at_once_and_keeps_what_was_committed(self, tmp_path):
+        log, database = tmp_path / "long.log", tmp_path / "logs.db"
+        log.write_text("\n".join(f"worker {'ab' * (n % 40)} {'x' * (n // 40)} says hello" for n in range(20_000)))
+        said(command("import", database, log))
+        score = subprocess.Popen(
+            [COMMAND, "score", database, "--batch", "16"], env=environment(), text=True,
+            stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+        )  # fmt: skip
+        try:
+            deadline = time.monotonic() + PATIENCE
+            while rows(database, "SELECT count(anomaly_scored_at) FROM log_entries") == [(0,)]:
+                assert time.monotonic() < deadline, "nothing was scored"
+                time.sleep(0.05)
+            score.send_signal(signal.SIGINT)
+            output, errors = score.communicate(timeout=PATIENCE)
+        finally:
+            score.kill()
+        assert (score.returncode, output, errors) == (130, "", "")
+        ((scored, pending),) = rows(
+            database, "SELECT count(anomaly_scored_at), count(*) - count(anomaly_scored_at) FROM log_entries"
+        )
+        assert scored > 0
+        assert pending > 0
+
+
+TERMINAL = """
+import os, pty, sys
+pid, terminal = pty.fork()
+if pid == 0:
+    os.execv(sys.argv[1], sys.argv[1:])
+shown = b""
+while True:
+    try:
+        part = os.read(terminal, 4096)
+    except OSError:
+        break
+    if not part:
+        break
+    shown += part
+sys.stdout.buffer.write(shown)
+sys.exit(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]))
+"""
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="opens a Unix terminal")
+class TestTerminal:
+    """Colours for people, and nothing that a log can do to their terminal."""
+
+    def shown(self, *arguments: object, **changes: str) -> str:
+        changes = {"TERM": "xterm-256color", "COLUMNS": "200", **changes}
+        done = subprocess.run(
+            [sys.executable, "-c", TERMINAL, COMMAND, *map(str, arguments)], env=environment(**changes),
+            capture_output=True, text=True, timeout=PATIENCE,
+        )  # fmt: skip
+        assert done.returncode == 0, done.stdout + done.stderr
+        return done.stdout
+
+    def test_in_a_terminal_detections_are_a_table_with_colours(self, database):
+        said(command("score", database, *LEVELS))
+        shown = self.shown("detections", database)
+        assert f"{ESCAPE}[31mERROR" in shown
+        assert "\t" not in shown
+
+    def test_with_no_color_they_are_plain(self, database):
+        said(command("score", database, *LEVELS))
+        shown = self.shown("detections", database, NO_COLOR="1")
+        assert ESCAPE not in shown
+        assert "ERROR\tERROR\t0.995" in shown
+
+    def test_a_run_shows_how_far_it_is(self, database):
+        shown = self.shown("score", database, *LEVELS)
+        assert ESCAPE in shown
+        assert "4 entries scored, 2 detections" in shown
+
+    def test_what_a_log_says_does_not_steer_the_terminal(self, tmp_path):
+        (tmp_path / "evil.log").write_bytes(b"failed failed \x1b[2J\x1b]0;owned\x07\tdone [red]x[/red]\n")
+        database = tmp_path / "logs.db"
+        said(command("import", database, tmp_path / "evil.log"))
+        said(command("score", database, *LEVELS))
+        shown = self.shown("detections", database)
+        for control in (f"{ESCAPE}[2J", f"{ESCAPE}]0;", "\x07"):
+            assert control not in shown
+        assert "[red]x[/red]" in shown
+        _, line = said(command("detections", database))
+        assert (ESCAPE in line, line.count("\t")) == (False, 6)
+        (answer,) = said(command("detections", database, "--json"))
+        assert json.loads(answer)["text"] == "failed failed \x1b[2J\x1b]0;owned\x07\tdone [red]x[/red]"
+
+    def test_a_reader_that_leaves_early_sees_no_traceback(self, database):
+        said(command("score", database, *LEVELS))
+        with closing(sqlite3.connect(database)) as connection, connection:
+            connection.execute("UPDATE detections SET text = hex(zeroblob(1000000))")
+        done = subprocess.run(
+            ["sh", "-c", '"$0" detections "$1" | head -c 10', COMMAND, database], env=environment(), capture_output=True,
+            text=True, timeout=PATIENCE,
+        )  # fmt: skip
+        assert (done.stdout, done.stderr) == ("detected_a", "")
+
+
+class TestErrors:
+    """Every error names the thing and the remedy, and shows no traceback."""
+
+    def test_a_database_that_is_not_there(self, tmp_path):
+        database = tmp_path / "none.db"
+        assert complaint(command("score", database)) == (
+            f"sqlite-anomaly: there is no file {database}: sqlite-anomaly init {database} makes it\n"
+        )
+        assert not database.exists()
+
+    def test_a_file_that_is_no_database(self, log):
+        text = complaint(command("detections", log))
+        assert "not a database" in text
+        assert f"remedy: sqlite-anomaly doctor {log}" in text
+
+    def test_a_database_without_the_tables(self, tmp_path):
+        database = tmp_path / "other.db"
+        with closing(sqlite3.connect(database)) as connection:
+            connection.execute("CREATE TABLE other (x)")
+        assert f"remedy: sqlite-anomaly init {database}" in complaint(command("score", database, *LEVELS))
+        assert "created table log_entries" in said(command("init", database))[0]
+        assert said(command("score", database, *LEVELS)) == ["0 entries scored, 0 detections"]
+
+    @pytest.mark.parametrize(
+        ("option", "value", "words"),
+        [
+            ("--threshold", "2", "a number from 0 to 1"),
+            ("--batch", "0", "a whole number of rows"),
+            ("--device", "toaster", "cpu"),
+            ("--model", "/no/such/model", "give 'bundled'"),
+        ],
+    )
+    def test_a_value_that_cannot_be_used(self, database, option, value, words):
+        text = complaint(command("score", database, option, value))
+        assert value in text
+        assert words in text
+
+    def test_a_command_line_that_cannot_be_read(self, database):
+        for arguments in ([], ["scare", database], ["score"], ["score", database, "--threshold", "high"]):
+            done = command(*arguments)
+            assert done.returncode == 2
+            assert "usage: sqlite-anomaly" in done.stderr
+
+
+# A Python in which something is different, by a file that every Python reads at its start.
+WITHOUT_LOADING = """
+import sqlite3, sys
+sqlite3.Connection = object
+sys.modules["apsw"] = sys.modules["pysqlite3"] = None
+"""
+OLD_SQLITE = """
+import sys
+import sqlite3
+if not hasattr(sqlite3.Connection, "enable_load_extension"):
+    import pysqlite3 as sqlite3
+class Old(sqlite3.Connection):
+    def __init__(self, *arguments, **options):
+        super().__init__(*arguments, **options)
+        self.create_function("sqlite_version", 0, lambda: "3.31.1")
+sqlite3.Connection = Old
+"""
+ONLY = """
+import sqlite3, sys
+sqlite3.Connection = object
+sys.modules["{other}"] = None
+"""
+
+
+class TestDoctor:
+    """Each broken set-up is found, named, and given its remedy."""
+
+    @pytest.fixture
+    def package(self, tmp_path) -> Path:
+        """A copy of the installed packages, to be broken; Python finds it first."""
+        (site,) = (PYTHON.parent.parent).glob("[Ll]ib/**/site-packages/sqlite_anomaly")
+        folder = tmp_path / "packages"
+        shutil.copytree(site, folder / "sqlite_anomaly", ignore=shutil.ignore_patterns("__pycache__", "model"))
+        shutil.copytree(site / "model", folder / "sqlite_anomaly" / "model", copy_function=os.symlink)
+        (folder / "onnxruntime").symlink_to(site.parent / "onnxruntime")
+        return folder
+
+    def findings(self, *arguments: object, status: int = 1, **changes: str) -> dict[str, dict]:
+        done = command("doctor", *arguments, "--json", **changes)
+        assert (done.returncode, done.stderr) == (status, "")
+        return {finding["check"]: finding for finding in map(json.loads, done.stdout.splitlines())}
+
+    def wrong(self, check: str, *arguments: object, **changes: str) -> str:
+        """Detail and remedy of the only thing that is wrong."""
+        findings = self.findings(*arguments, **changes)
+        assert [name for name, finding in findings.items() if finding["ok"] is False] == [check]
+        assert findings[check]["remedy"] or "install" in findings[check]["detail"]
+        return f"{findings[check]['detail']}; {findings[check]['remedy']}"
+
+    def start_with(self, program: str, tmp_path: Path) -> dict[str, str]:
+        """The environment of a Python that runs a program first."""
+        folder = tmp_path / "start"
+        folder.mkdir()
+        (folder / "sitecustomize.py").write_text(program, encoding="utf-8")
+        return {"PYTHONPATH": str(folder)}
+
+    def test_when_all_is_well_everything_is_shown(self, database):
+        findings = self.findings(database, status=0)
+        assert list(findings) == ["Python", "SQLite", "extension", "ONNX Runtime", "model", "database"]
+        assert all(finding["ok"] for finding in findings.values())
+        assert "onnxruntime/capi" in findings["ONNX Runtime"]["detail"].replace(os.sep, "/")
+        assert re.search(r"version 1\.2[4-8]\.\d+,", findings["ONNX Runtime"]["detail"])
+        assert "SECURITY_ANOMALY" in findings["model"]["detail"]
+        assert "4 entries, 4 of them to be scored" in findings["database"]["detail"]
+
+    def test_in_words(self, tmp_path):
+        done = command("doctor", tmp_path / "none.db")
+        assert done.returncode == 1
+        assert done.stdout.splitlines()[0].startswith("ok  Python: Python 3.")
+        assert done.stdout.splitlines()[-2:] == [
+            f"WRONG  database: there is no file {tmp_path / 'none.db'}",
+            f"    remedy: sqlite-anomaly init {tmp_path / 'none.db'} makes it",
+        ]
+
+    def test_a_python_that_loads_no_extensions(self, tmp_path, database):
+        text = self.wrong("Python", database, **self.start_with(WITHOUT_LOADING, tmp_path))
+        assert "built without the loading of extensions" in text
+        assert "pip install apsw" in text
+        # Nor do the other commands have anything else to say.
+        done = command("score", database, PYTHONPATH=str(tmp_path / "start"))
+        assert "pip install apsw" in complaint(done)
+
+    @pytest.mark.parametrize(("driver", "other"), [("apsw", "pysqlite3"), ("pysqlite3", "apsw")])
+    def test_such_a_python_is_served_by_another_driver(self, tmp_path, log, driver, other):
+        start = self.start_with(ONLY.format(other=other), tmp_path)
+        findings = self.findings(status=0, **start)
+        assert f"with {driver} (sqlite3 cannot load extensions)" in findings["Python"]["detail"]
+        database = tmp_path / "other.db"
+        said(command("import", database, log, **start))
+        assert said(command("score", database, *LEVELS, **start)) == ["4 entries scored, 2 detections"]
+        assert len(said(command("detections", database, **start))) == 3
+        assert "ERROR" not in complaint(command("ack", database, "none", **start))
+        assert "not a database" in complaint(command("score", log, *LEVELS, **start))
+
+    def test_an_old_sqlite(self, tmp_path):
+        text = self.wrong("SQLite", **self.start_with(OLD_SQLITE, tmp_path))
+        assert "version 3.31.1 is too old; 3.34.1 or newer is needed" in text
+
+    def test_no_file_of_the_extension(self, package):
+        file = package / "sqlite_anomaly" / f"anomaly0{SUFFIX}"
+        file.unlink()
+        text = self.wrong("extension", PYTHONPATH=str(package))
+        assert f"there is no {file}" in text
+        assert "pip install --force-reinstall sqlite-anomaly" in text
+
+    def test_a_file_of_the_extension_that_is_none(self, package):
+        (package / "sqlite_anomaly" / f"anomaly0{SUFFIX}").write_bytes(b"no library")
+        assert "pip install --force-reinstall" in self.wrong("extension", PYTHONPATH=str(package))
+
+    def test_no_onnxruntime(self, package):
+        (package / "onnxruntime").unlink()
+        text = self.wrong("ONNX Runtime", PYTHONPATH=str(package))
+        assert "no usable ONNX Runtime library" in text
+        assert "pip install --force-reinstall 'onnxruntime>=1.24,<1.29'" in text
+
+    def test_a_wrong_library_in_ort_dylib_path(self, tmp_path):
+        (tmp_path / "library.so").write_bytes(b"no library")
+        text = self.wrong("ONNX Runtime", ORT_DYLIB_PATH=str(tmp_path / "library.so"))
+        assert "unset the environment variable ORT_DYLIB_PATH" in text
+
+    def test_no_model(self, package):
+        shutil.rmtree(package / "sqlite_anomaly" / "model")
+        text = self.wrong("model", PYTHONPATH=str(package))
+        assert "there is no folder" in text
+        assert "pip install --force-reinstall sqlite-anomaly" in text
+
+    @pytest.mark.parametrize("file", ["model.onnx", "tokenizer.json", "config.json"])
+    def test_a_model_that_was_cut_short(self, package, file):
+        path = package / "sqlite_anomaly" / "model" / file
+        content = path.read_bytes()
+        path.unlink()
+        path.write_bytes(content[: len(content) // 2])
+        text = self.wrong("model", PYTHONPATH=str(package))
+        assert file in text
+
+    def test_another_model_that_is_missing(self):
+        assert "/no/such/model" in self.wrong("model", "--model", "/no/such/model")
+
+    def test_no_database(self, log):
+        assert "is not a database" in self.wrong("database", log)
+
+    def test_a_database_without_the_tables(self, tmp_path):
+        sqlite3.connect(tmp_path / "empty.db").close()
+        assert "sqlite-anomaly init" in self.wrong("database", tmp_path / "empty.db")
+
+    def test_a_database_that_cannot_be_written_to(self, database):
+        # In its header: only a later SQLite may write. (File modes mean nothing to root, who runs tests too.)
+        with database.open("r+b") as file:
+            file.seek(18)
+            file.write(b"\x03")
+        text = self.wrong("database", database)
+        assert "readonly" in text
+        assert "let this user write" in text
+
+    def test_a_database_that_is_locked_for_good(self, database):
+        with closing(sqlite3.connect(database, isolation_level=None)) as connection:
+            connection.execute("BEGIN EXCLUSIVE")
+            assert "locked" in self.wrong("database", database)
