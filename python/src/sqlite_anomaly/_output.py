@@ -48,16 +48,18 @@ class Output:
                 print("\t".join(DETECTION_COLUMNS))
             self.detection_lines(rows)
             return
-        table = Table(box=None, header_style="bold", pad_edge=False)
-        for heading in ("detected", "severity", "label", "score", "source"):
-            table.add_column(heading, no_wrap=True)
-        table.add_column("text", no_wrap=True, overflow="ellipsis", ratio=1)
-        table.add_column("id", no_wrap=True)
+        table = Table(box=None, header_style="bold", pad_edge=False, padding=(0, 2, 0, 0))
+        for heading, is_narrow in [("detected", True), ("label", True), ("text, id, source", False)]:
+            table.add_column(heading, no_wrap=is_narrow)
         for row in rows:
-            cells = [Text(one_line(row[column])) for column in DETECTION_COLUMNS]
-            cells[0].truncate(19)
-            cells[1].stylize(_style(row))
-            table.add_row(*cells, style="dim" if row["acknowledged"] else "")
+            when, severity, label, score, source, text, identifier = _cells(row)
+            table.add_row(
+                f"{when[:10]}\n{when[11:19]}",
+                Text.assemble(label, "\n", (severity, _style(row)), f" {score}"),
+                # The column may shrink, and each of its two lines be cut.
+                Text.assemble(text, "\n", (f"{identifier}  {source}", "dim"), no_wrap=True, overflow="ellipsis"),
+                style="dim" if row["acknowledged"] else "",
+            )
         self._console.print(table)
 
     def detection_lines(self, rows: Iterable[Mapping[str, Any]]) -> None:
@@ -66,12 +68,11 @@ class Output:
             if self.as_json:
                 print(json.dumps(row), flush=True)
             elif self.is_rich:
-                when, severity, label, score, source, text, _ = (one_line(row[column]) for column in DETECTION_COLUMNS)
+                when, severity, label, score, source, text, _ = _cells(row)
                 line = Text.assemble((when[11:19], "dim"), " ", (f"{severity:8}", _style(row)), f" {label} {score} ")
-                line.append(f"{source} {text}" if source else text)
-                self._console.print(line, no_wrap=True, overflow="ellipsis")
+                self._console.print(line.append(f"{source} {text}"), no_wrap=True, overflow="ellipsis")
             else:
-                print("\t".join(one_line(row[column]) for column in DETECTION_COLUMNS), flush=True)
+                print("\t".join(_cells(row)), flush=True)
 
     def check(self, name: str, is_ok: bool | None, detail: str, remedy: str) -> None:
         """One finding of the doctor; `None` is for what could not be looked at."""
@@ -86,9 +87,14 @@ class Output:
 
     def _print(self, line: Text) -> None:
         if self.is_rich:
-            self._console.print(line)
+            self._console.print(line, soft_wrap=True)
         else:
             print(line.plain, flush=True)
+
+
+def _cells(row: Mapping[str, Any]) -> list[str]:
+    """What is shown of a detection, in the order of `DETECTION_COLUMNS`."""
+    return [one_line(row[column]) for column in DETECTION_COLUMNS]
 
 
 def _style(row: Mapping[str, Any]) -> str:
