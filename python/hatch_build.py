@@ -16,7 +16,7 @@ from hatchling.builders.hooks.plugin.interface import BuildHookInterface
 
 DIST = Path(__file__).resolve().parent.parent / "dist"
 EXTENSION = {"darwin": "anomaly0.dylib", "win32": "anomaly0.dll"}.get(sys.platform, "anomaly0.so")
-PARTS = [EXTENSION, "model", "licenses/LICENSE-MIT", "licenses/LICENSE-APACHE"]
+PARTS = [EXTENSION, "model", "licenses"]
 
 
 def glibc(library: Path) -> tuple[int, int]:
@@ -52,6 +52,12 @@ def platform_tag(library: Path) -> str:
     return sysconfig.get_platform().replace("-", "_")
 
 
+def files(part: Path) -> list[Path]:
+    """The file, or those of the folder; the notices of ONNX Runtime come with its own package."""
+    found = sorted(part.rglob("*")) if part.is_dir() else [part]
+    return [file for file in found if file.is_file() and not file.name.startswith("onnxruntime-")]
+
+
 class AnomalyBuildHook(BuildHookInterface[Any]):
     """The wheel's build hook."""
 
@@ -60,7 +66,8 @@ class AnomalyBuildHook(BuildHookInterface[Any]):
         for part in PARTS:
             if not (DIST / part).exists():
                 sys.exit(f"{DIST / part} is missing: run make dist")
-            build_data["force_include"][str(DIST / part)] = f"sqlite_anomaly/{part}"
+            for file in files(DIST / part):
+                build_data["force_include"][str(file)] = f"sqlite_anomaly/{file.relative_to(DIST).as_posix()}"
         build_data["pure_python"] = False
         # No part of it knows the Python that loads it.
         build_data["tag"] = f"py3-none-{platform_tag(DIST / EXTENSION)}"
