@@ -16,7 +16,7 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
-from conftest import MODELS, ROOT, SUFFIX
+from conftest import MODELS, SUFFIX
 from package import COMMAND, PATIENCE, PYTHON, command, environment, require_package
 
 LEVELS = ["--model", str(MODELS / "levels")]
@@ -95,15 +95,17 @@ class TestImport:
         with gzip.open(tmp_path / "old.log.gz", "wb") as file:
             file.write(b"caf\xe9\r\nlast line, no newline")
         database = tmp_path / "logs.db"
-        answer = said(command("import", database, tmp_path / "old.log.gz", "--source", "web", "--tenant", "acme", "--json"))
-        assert json.loads(answer[0]) == {"file": str(tmp_path / "old.log.gz"), "lines": 2, "new": 2}
+        options = ["--source", "web", "--tenant", "acme", "--json"]
+        (answer,) = said(command("import", database, tmp_path / "old.log.gz", *options))
+        assert json.loads(answer) == {"file": str(tmp_path / "old.log.gz"), "lines": 2, "new": 2}
         assert rows(database, "SELECT tenant_id, source_id, text FROM log_entries ORDER BY rowid") == [
             ("acme", "web", "caf\ufffd"), ("acme", "web", "last line, no newline")
         ]  # fmt: skip
 
     def test_a_file_that_cannot_be_read_is_named_and_those_before_it_are_in(self, log, tmp_path):
         done = command("import", tmp_path / "logs.db", log, tmp_path / "none.log")
-        assert (done.returncode, done.stderr) == (1, f"sqlite-anomaly: {tmp_path / 'none.log'}: No such file or directory\n")
+        assert done.returncode == 1
+        assert done.stderr == f"sqlite-anomaly: {tmp_path / 'none.log'}: No such file or directory\n"
         assert rows(tmp_path / "logs.db", "SELECT count(*) FROM log_entries") == [(4,)]
 
 
@@ -114,20 +116,31 @@ class TestScoring:
         assert said(command("score", database, *LEVELS)) == ["4 entries scored, 2 detections"]
         assert said(command("score", database, *LEVELS)) == ["0 entries scored, 0 detections"]
 
-    def test_score_takes_threshold_batch_tenant_and_device(self, database, log):
-        said(command("import", database, log, "--source", "a", "--tenant", "acme"))
-        answer = said(command("score", database, *LEVELS, "--threshold", "1", "--batch", "3", "--device", "cpu", "--json"))
-        answer = json.loads(answer[0])
-        assert [answer[name] for name in ("batches", "scored", "detections", "failed", "skipped")] == [2, 4, 0, 0, False]
+    def test_score_takes_threshold_batch_and_device(self, database):
+        options = ["--threshold", "1", "--batch", "3", "--device", "cpu", "--json"]
+        (answer,) = said(command("score", database, *LEVELS, *options))
+        answer = json.loads(answer)
+        assert (answer["batches"], answer["scored"], answer["detections"]) == (2, 4, 0)
+
+    def test_a_tenant_has_its_own_entries_and_detections(self, database, log):
+        tenant = ["--tenant", "acme"]
+        assert said(command("import", database, log, *tenant)) == [f"{log}: 4 lines, 4 of them new"]
+        assert said(command("score", database, *LEVELS)) == ["4 entries scored, 2 detections"]
+        assert said(command("score", database, *LEVELS, *tenant)) == ["4 entries scored, 2 detections"]
+        assert len(said(command("detections", database, "--json"))) == 2
+        listed = [json.loads(line) for line in said(command("detections", database, "--json", *tenant))]
+        (theirs, *_) = (detection["id"] for detection in listed if detection["tenant_id"] == "acme")
+        assert "for this tenant" in complaint(command("ack", database, theirs))
+        assert said(command("ack", database, theirs, *tenant)) == [f"acknowledged {theirs}"]
 
     def test_the_bundled_model_is_the_default_and_the_environment_can_name_another(self, database):
-        assert said(command("score", database, TURNSTONE_ANOMALY_MODEL=str(MODELS / "levels"))) != []
-        assert rows(database, "SELECT DISTINCT model FROM anomaly_runs") == [(str(MODELS / "levels"),)]
-        rows(database, "SELECT 1")
-        with closing(sqlite3.connect(database)) as connection, connection:
-            connection.execute("UPDATE log_entries SET anomaly_scored_at = NULL")
-        said(command("score", database))
-        assert {model for (model,) in rows(database, "SELECT model FROM anomaly_runs")} == {str(MODELS / "levels"), "bundled"}
+        models = []
+        for changes in ({}, {"TURNSTONE_ANOMALY_MODEL": str(MODELS / "levels")}):
+            said(command("score", database, **changes))
+            models += rows(database, "SELECT model FROM anomaly_runs ORDER BY started DESC LIMIT 1")
+            with closing(sqlite3.connect(database)) as connection, connection:
+                connection.execute("UPDATE log_entries SET anomaly_scored_at = NULL")
+        assert models == [("bundled",), (str(MODELS / "levels"),)]
 
     def test_detections_are_tab_separated_lines_where_nobody_looks(self, database):
         said(command("score", database, *LEVELS))
@@ -264,8 +277,8 @@ class TestTerminal:
         with closing(sqlite3.connect(database)) as connection, connection:
             connection.execute("UPDATE detections SET text = hex(zeroblob(1000000))")
         done = subprocess.run(
-            ["sh", "-c", '"$0" detections "$1" | head -c 10', COMMAND, database], env=environment(), capture_output=True,
-            text=True, timeout=PATIENCE,
+            ["sh", "-c", '"$0" detections "$1" | head -c 10', COMMAND, database], env=environment(),
+            capture_output=True, text=True, timeout=PATIENCE,
         )  # fmt: skip
         assert (done.stdout, done.stderr) == ("detected_a", "")
 

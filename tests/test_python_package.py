@@ -51,7 +51,8 @@ class TestWheel:
 
     def test_it_holds_the_extension_and_the_model_and_no_runtime(self, wheel):
         names = zipfile.ZipFile(wheel).namelist()
-        assert {f"sqlite_anomaly/anomaly0{SUFFIX}", "sqlite_anomaly/model/model.onnx", "sqlite_anomaly/py.typed"} <= set(names)
+        for part in (f"anomaly0{SUFFIX}", "model/model.onnx", "licenses/third-party.txt", "py.typed"):
+            assert f"sqlite_anomaly/{part}" in names
         assert [name for name in names if "onnxruntime" in name] == []
 
     def test_it_has_the_version_of_the_crate(self, wheel):
@@ -72,9 +73,10 @@ class TestWheel:
         assert "-manylinux_{}_{}_".format(*needed) in wheel.name
 
     def test_built_again_it_is_the_same_file(self, wheel, tmp_path):
+        # As the Makefile does.
         build = [sys.executable, "-m", "pip", "wheel", "--quiet", "--disable-pip-version-check", "--no-deps"]
-        # As the Makefile does, from where it does.
-        subprocess.run([*build, "--wheel-dir", tmp_path, "./python"], cwd=ROOT, env=environment(), check=True, timeout=600)
+        build += ["--wheel-dir", str(tmp_path), "./python"]
+        subprocess.run(build, cwd=ROOT, env=environment(), check=True, timeout=600)
         assert (tmp_path / wheel.name).read_bytes() == wheel.read_bytes()
 
     def test_its_types_are_strict(self):
@@ -179,7 +181,7 @@ db.execute("SELECT anomaly_init()").fetchall()
 texts = [("failed failed",), ("ok",), (None,)] * 100
 db.executemany("INSERT INTO log_entries (id, text) VALUES (hex(randomblob(8)), ?)", texts)
 def shown(result):
-    print(result.batches, result.scored, result.detections, result.failed, result.skipped, result.remaining, result.error)
+    print(*(getattr(result, name) for name in "batches scored detections failed skipped remaining error".split()))
 """
 
 
@@ -200,14 +202,18 @@ class TestScoring:
         assert said == ["0 0 0 0 True 0 None"]
 
     def test_with_progress_a_bar_shows_it_and_the_totals_are_the_same(self, tmp_path):
-        done = python(FILL + "shown(sqlite_anomaly.score_pending(db, batch=40, progress=True))", str(tmp_path / "logs.db"))
+        done = python(
+            FILL + "shown(sqlite_anomaly.score_pending(db, batch=40, progress=True))", str(tmp_path / "logs.db")
+        )
         assert re.fullmatch(r"8 200 100 100 False 0 entry '\w+': its text is NULL\n", done.stdout)
         assert "100%" in done.stderr
         assert "300/300" in done.stderr
         assert "detections=100" in done.stderr
 
     def test_with_progress_what_another_connection_commits_ends_nothing(self, tmp_path):
-        program = FILL + """
+        program = (
+            FILL
+            + """
 import io
 from sqlite_anomaly import _scoring
 other = sqlite3.connect(sys.argv[1], isolation_level=None)
@@ -220,6 +226,7 @@ _scoring.tqdm = lambda **options: Bar(file=io.StringIO(), **options)
 shown(sqlite_anomaly.score_pending(db, batch=100, progress=True))
 print(db.execute("SELECT count(*) FROM log_entries WHERE anomaly_scored_at IS NULL").fetchall())
 """
+        )
         said, pending = answers(program, tmp_path / "logs.db")
         assert re.fullmatch(r"3 200 100 100 False 0 entry '\w+': its text is NULL", said)
         assert pending == "[(0,)]"
@@ -234,7 +241,8 @@ class TestTurnstone:
         # A module, for the future import must stay the first.
         (tmp_path / "glean.py").write_text(program.replace(IMPORT, SWAPPED), encoding="utf-8")
         model = golden.GOLDEN / "hybrid-bert"
-        run = "import json, glean; from pathlib import Path; print(json.dumps(glean.cycle(Path(sys.argv[1]), sys.argv[2])))"
+        run = "import json, pathlib, glean\n"
+        run += "print(json.dumps(glean.cycle(pathlib.Path(sys.argv[1]), sys.argv[2])))"
         done = python(run, str(database), str(model), PYTHONPATH=str(tmp_path), TURNSTONE_TENANT_ID=scorers.TENANT)
         assert json.loads(done.stdout) == json.loads((TURNSTONE / "expected.json").read_text(encoding="utf-8"))
         expected = json.loads((model / "expected.json").read_text(encoding="utf-8"))["log_entries"]

@@ -1,7 +1,7 @@
 """A glean cycle as the application runs it that the extension comes from: score, list, acknowledge, score again.
 
-Prints as JSON what its scorer answers, but for what differs from run to run (ids, times) and from processor to processor
-(scores: those are in the database).
+Prints as JSON what its scorer answers, but for what differs from run to run (ids, times) and from processor to
+processor (scores: those are in the database).
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Records what the seed's own code says in a glean cycle: `python record.py SEED > expected.json`.
 
-The seed's pipeline is replaced by the answers that transformers gave, as tests/golden/ keeps them. SEED is the folder of
-the seed's app/services/anomaly.py.
+The seed's pipeline is replaced by the answers that transformers gave, as tests/golden/ keeps them. SEED is the folder
+of the seed's app/services/anomaly.py.
 """
 
 from __future__ import annotations

@@ -17,8 +17,13 @@ from sqlite_anomaly.errors import SqliteAnomalyError
 OLDEST_SQLITE = (3, 34, 1)
 FIRST_TELLTALE_RUNTIME = (1, 29)
 LINE = "Failed password for root from 203.0.113.9 port 22 ssh2"
-ENTRY_COLUMNS = "id, tenant_id, source_id, ingest_time, timestamp_iso, text, anomaly_score, anomaly_label, anomaly_scored_at"
-DETECTION_COLUMNS = "id, tenant_id, entry_id, source_id, anomaly_label, anomaly_score, severity, text, detected_at"
+# What scoring reads and writes.
+TABLES = {
+    "log_entries": "id, tenant_id, source_id, ingest_time, timestamp_iso, text, "
+    "anomaly_score, anomaly_label, anomaly_scored_at",
+    "detections": "id, tenant_id, entry_id, source_id, anomaly_label, anomaly_score, severity, text, "
+    "timestamp_iso, detected_at",
+}
 
 
 @dataclass(frozen=True)
@@ -144,8 +149,8 @@ def _database(path: Path, driver: Driver | None) -> Iterator[Finding]:
         yield Finding("database", False, f"{path}: {error}", "name the file of an SQLite database")
         return
     try:
-        connection.execute(f"SELECT {ENTRY_COLUMNS} FROM log_entries LIMIT 0").fetchall()
-        connection.execute(f"SELECT {DETECTION_COLUMNS} FROM detections LIMIT 0").fetchall()
+        for table, columns in TABLES.items():
+            connection.execute(f"SELECT {columns} FROM {table} LIMIT 0").fetchall()
     except driver.error as error:
         yield Finding("database", False, f"{path}: {error}", f"sqlite-anomaly init {path} makes what is missing")
         return

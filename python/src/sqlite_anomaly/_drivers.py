@@ -1,7 +1,7 @@
 """The SQLite module that the command uses: the first at hand that can load extensions.
 
-Only the command chooses. In a program that has the same file open with another copy of SQLite, closing it would drop the
-other's locks (https://www.sqlite.org/howtocorrupt.html, section 2.2.1).
+Only the command chooses. In a program that has the same file open with another copy of SQLite, closing it would drop
+the other's locks (https://www.sqlite.org/howtocorrupt.html, section 2.2.1).
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What the command prints: tables and colours in a terminal, tab-separated lines elsewhere, JSON lines when asked to."""
+"""What the command prints: tables and colours in a terminal, tab-separated lines elsewhere, JSON lines when asked."""
 
 from __future__ import annotations
 

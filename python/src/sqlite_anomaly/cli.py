@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 import dataclasses
 import io
 import json
@@ -10,6 +9,8 @@ import os
 import signal
 import sys
 import time
+from argparse import ArgumentParser as Parser
+from argparse import Namespace
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import closing, contextmanager
@@ -40,6 +41,7 @@ WHERE detected_at >= ?1 ORDER BY detected_at
 """
 # What the command line calls a setting, and what the extension does.
 SETTINGS = {"model": "model", "device": "device", "batch": "batch", "threshold": "threshold", "tenant": "tenant_id"}
+Command = Callable[[Namespace, Output], int]
 TICK_S = 0.2
 INTERRUPTED = 128 + signal.SIGINT
 
@@ -83,25 +85,24 @@ def _remedy(problem: str, database: Path) -> str:
     return f"sqlite-anomaly doctor {database} looks for what is wrong"
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="sqlite-anomaly", description="Finds anomalies in logs that are in SQLite.")
+def _parser() -> Parser:
+    parser = Parser(prog="sqlite-anomaly", description="Finds anomalies in logs that are in SQLite.")
     parser.add_argument("--version", action="version", version=version("sqlite-anomaly"))
     commands = parser.add_subparsers(metavar="COMMAND", required=True)
 
-    common = argparse.ArgumentParser(add_help=False)
+    common = Parser(add_help=False)
     common.add_argument("--json", action="store_true", help="print JSON lines")
-    tenant = argparse.ArgumentParser(add_help=False)
+    tenant = Parser(add_help=False)
     tenant.add_argument("--tenant", metavar="ID", help="whose rows, beside those of none")
-    model = argparse.ArgumentParser(add_help=False)
+    model = Parser(add_help=False)
     default = os.environ.get("TURNSTONE_ANOMALY_MODEL") or "bundled"
     model.add_argument("--model", default=default, help="'bundled', a folder or a hub id (default: %(default)s)")
     model.add_argument("--device", help="where the model runs: cpu, cuda, … (default: cpu)")
-    scoring = argparse.ArgumentParser(add_help=False)
-    scoring.add_argument("--threshold", type=float, metavar="0…1", help="the lowest score of a detection (default: 0.75)")
+    scoring = Parser(add_help=False)
+    scoring.add_argument("--threshold", type=float, metavar="0…1", help="the lowest score detected (default: 0.75)")
     scoring.add_argument("--batch", type=int, metavar="ROWS", help="rows that are committed together (default: 256)")
 
-    def add(name: str, run: Callable[[argparse.Namespace, Output], int], text: str, *parents: argparse.ArgumentParser,
-            database: str | None = None) -> argparse.ArgumentParser:  # fmt: skip
+    def add(name: str, run: Command, text: str, *parents: Parser, database: str | None = None) -> Parser:
         command = commands.add_parser(name, help=text, description=f"{text}.", parents=[common, *parents])
         command.add_argument("database", metavar="DB", type=Path, nargs=database, help="the file of the database")
         command.set_defaults(run=run)
@@ -112,8 +113,8 @@ def _parser() -> argparse.ArgumentParser:
     command.add_argument("files", metavar="LOGFILE", type=Path, nargs="+", help="a text file, or a .gz of one")
     command.add_argument("--source", metavar="NAME", help="the source_id of the entries (default: the file's name)")
     add("score", _score, "Score all entries that are pending", model, scoring, tenant)
-    command = add("watch", _watch, "Score what arrives and print what is detected, until Ctrl-C", model, scoring, tenant)
-    command.add_argument("--interval", type=float, default=2.0, metavar="SECONDS", help="between two looks (default: 2)")
+    command = add("watch", _watch, "Score what arrives and print what is found, until Ctrl-C", model, scoring, tenant)
+    command.add_argument("--interval", type=float, default=2.0, metavar="SECONDS", help="between looks (default: 2)")
     command = add("detections", _detections, "List detections, newest first", tenant)
     command.add_argument("--limit", type=int, default=100, metavar="ROWS", help="at most so many (default: 100)")
     command.add_argument("--unacked", action="store_true", help="only those that nobody has acknowledged")
@@ -127,7 +128,7 @@ def _parser() -> argparse.ArgumentParser:
 
 
 @contextmanager
-def _open(options: argparse.Namespace, *, create: bool = False) -> Iterator[Any]:
+def _open(options: Namespace, *, create: bool = False) -> Iterator[Any]:
     """The database with the extension loaded, and with the settings of the command line."""
     path: Path = options.database
     if not create and not path.is_file():
@@ -138,7 +139,7 @@ def _open(options: argparse.Namespace, *, create: bool = False) -> Iterator[Any]
         yield connection
 
 
-def _configure(connection: Any, options: argparse.Namespace) -> None:
+def _configure(connection: Any, options: Namespace) -> None:
     for name, key in SETTINGS.items():
         value = getattr(options, name, None)
         if value is not None:
@@ -154,14 +155,14 @@ def _rows(connection: Any, sql: str, *parameters: object) -> list[dict[str, Any]
     return [dict(zip(COLUMNS, row, strict=True)) for row in connection.execute(sql, parameters)]
 
 
-def _init(options: argparse.Namespace, output: Output) -> int:
+def _init(options: Namespace, output: Output) -> int:
     with _open(options, create=True) as connection:
         changes = _one(connection, "SELECT anomaly_init()")
         output.record({"database": str(options.database), "changes": json.loads(changes)}, changes)
     return 0
 
 
-def _import(options: argparse.Namespace, output: Output) -> int:
+def _import(options: Namespace, output: Output) -> int:
     with _open(options, create=True) as connection:
         _one(connection, "SELECT anomaly_init()")
         tenant_id = _one(connection, "SELECT anomaly_config('tenant_id')")
@@ -171,7 +172,7 @@ def _import(options: argparse.Namespace, output: Output) -> int:
     return 0
 
 
-def _score(options: argparse.Namespace, output: Output) -> int:
+def _score(options: Namespace, output: Output) -> int:
     with _open(options) as connection:
         if not output.as_json and is_terminal(sys.stderr):
             result = _run_visibly(connection, options)
@@ -189,7 +190,7 @@ def _sentence(result: ScoringResult) -> str:
 
 
 def _run(connection: Any, tick: Callable[[], None] = lambda: None) -> ScoringResult:
-    """Scores what is pending. Python sees Ctrl-C only between two calls of SQLite, and a run is one: a thread makes it."""
+    """Scores what is pending; a thread does, since Python sees Ctrl-C only between two calls of SQLite."""
     with ThreadPoolExecutor(max_workers=1) as pool:
         run = pool.submit(score_pending, connection)
         try:
@@ -202,7 +203,7 @@ def _run(connection: Any, tick: Callable[[], None] = lambda: None) -> ScoringRes
                 wait([run], TICK_S)
 
 
-def _run_visibly(connection: Any, options: argparse.Namespace) -> ScoringResult:
+def _run_visibly(connection: Any, options: Namespace) -> ScoringResult:
     """The same with a progress bar: another connection sees what is committed."""
     columns = (*Progress.get_default_columns()[:2], MofNCompleteColumn(), TimeRemainingColumn())
     with _open(options) as observer, Progress(*columns, console=Console(stderr=True), transient=True) as progress:
@@ -211,7 +212,7 @@ def _run_visibly(connection: Any, options: argparse.Namespace) -> ScoringResult:
         return _run(connection, lambda: progress.update(task, completed=total - (_one(observer, PENDING) or 0)))
 
 
-def _watch(options: argparse.Namespace, output: Output) -> int:
+def _watch(options: Namespace, output: Output) -> int:
     # A service manager's way to say Ctrl-C.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     scored = detected = 0
@@ -238,14 +239,14 @@ def _now() -> str:
     return datetime.now(UTC).isoformat(timespec="microseconds")
 
 
-def _detections(options: argparse.Namespace, output: Output) -> int:
+def _detections(options: Namespace, output: Output) -> int:
     with _open(options) as connection:
         asked = (options.limit, int(options.unacked), options.label, options.scorer)
         output.detections(_rows(connection, LIST, *asked))
     return 0
 
 
-def _ack(options: argparse.Namespace, output: Output) -> int:
+def _ack(options: Namespace, output: Output) -> int:
     with _open(options) as connection:
         if not _one(connection, "SELECT anomaly_acknowledge(?, ?)", options.id, options.notes):
             known = f"sqlite-anomaly detections {options.database} lists what there is"
@@ -254,7 +255,7 @@ def _ack(options: argparse.Namespace, output: Output) -> int:
     return 0
 
 
-def _doctor(options: argparse.Namespace, output: Output) -> int:
+def _doctor(options: Namespace, output: Output) -> int:
     is_well = True
     for finding in examine(options.database, lambda connection: _configure(connection, options)):
         is_well &= finding.is_ok is True

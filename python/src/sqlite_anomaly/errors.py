@@ -14,8 +14,8 @@ class ExtensionLoadingUnavailable(SqliteAnomalyError):
         super().__init__(
             f"the module {module} of this Python was built without the loading of extensions. Any one of these helps: "
             "pip install apsw, and open the database with it; on Linux, pip install pysqlite3-binary, and import "
-            "pysqlite3 as sqlite3; or run a Python that has it: Debian's, Ubuntu's, Fedora's, Homebrew's and conda's do "
-            "(for pyenv, install Python anew with PYTHON_CONFIGURE_OPTS=--enable-loadable-sqlite-extensions)"
+            "pysqlite3 as sqlite3; or run a Python that has it: Debian's, Ubuntu's, Fedora's, Homebrew's and conda's "
+            "do (for pyenv, install Python anew with PYTHON_CONFIGURE_OPTS=--enable-loadable-sqlite-extensions)"
         )
 
 

@@ -1,7 +1,4 @@
-"""What Turnstone's app/services/anomaly.py offers, done by the extension: the pipeline swaps one import.
-
-    from sqlite_anomaly.turnstone import score_unscored
-"""
+"""What Turnstone's app/services/anomaly.py offers, done by the extension: the pipeline swaps one import."""
 
 from __future__ import annotations
 
@@ -31,7 +28,7 @@ _DEFAULT_BATCH = int(os.environ.get("TURNSTONE_ANOMALY_BATCH", "256"))
 _MOST_IN_A_BATCH = 65_536
 _LOCK_TIMEOUT_S = 30.0
 
-_UNSCORED = "SELECT id, source_id, text, timestamp_iso, severity FROM log_entries WHERE anomaly_scored_at IS NULL LIMIT 0"
+_UNSCORED = "SELECT source_id, text, timestamp_iso FROM log_entries WHERE anomaly_scored_at IS NULL LIMIT 0"
 _TOTALS = "SELECT value FROM anomaly_status WHERE key IN ('scored', 'inserted_detections') ORDER BY key DESC"
 _OF_TENANT = "(tenant_id = ? OR tenant_id = '')"
 
@@ -47,7 +44,7 @@ class ScoringResult:
 
 
 class _Keeper:
-    """Keeps the model of the last call in memory: it is shared by the connections of a process, and goes with the last."""
+    """Keeps the model of the last call: the connections of a process share it, and it goes with the last of them."""
 
     def __init__(self) -> None:
         self._lock = Lock()
