@@ -184,6 +184,25 @@ class TestScoring:
             watch.kill()
         assert (watch.returncode, output, errors) == (0, "", "stopped: 5 entries scored, 3 detections\n")
 
+    def test_watch_outlives_a_long_lock_of_another_program(self, database):
+        said(command("score", database, *LEVELS))
+        watch = subprocess.Popen(
+            [COMMAND, "watch", database, *LEVELS, "--interval", "0.1", "--json"], text=True, stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE, env=environment(TURNSTONE_ANOMALY_BUSY_TIMEOUT_MS="0"),
+        )  # fmt: skip
+        try:
+            with closing(sqlite3.connect(database, timeout=30, isolation_level=None)) as connection:
+                connection.execute("BEGIN EXCLUSIVE")
+                connection.execute("INSERT INTO log_entries (id, text) VALUES ('late', 'failed failed late')")
+                assert "trying again" in watch.stderr.readline()
+                connection.execute("COMMIT")
+            assert json.loads(watch.stdout.readline())["text"] == "failed failed late"
+            watch.send_signal(signal.SIGINT)
+            watch.communicate(timeout=PATIENCE)
+        finally:
+            watch.kill()
+        assert watch.returncode == 0
+
     def test_ctrl_c_ends_a_long_run_at_once_and_keeps_what_was_committed(self, tmp_path):
         log, database = tmp_path / "long.log", tmp_path / "logs.db"
         log.write_text("\n".join(f"worker {'ab' * (n % 40)} {'x' * (n // 40)} says hello" for n in range(20_000)))

@@ -16,6 +16,7 @@ from sqlite_anomaly.errors import ExtensionLoadingUnavailable
 
 MODULES = ["sqlite3", "pysqlite3", "apsw"]
 LOCK_TIMEOUT_MS = 5_000
+SQLITE_BUSY = 5
 
 
 @dataclass(frozen=True)
@@ -54,6 +55,12 @@ class Driver:
     def memory(self) -> Any:
         """Opens an empty database in memory."""
         return self.module.Connection(":memory:")
+
+
+def is_busy(error: Exception) -> bool:
+    """Whether an error of a driver says that another connection holds the lock."""
+    code = getattr(error, "sqlite_errorcode", None) or getattr(error, "result", 0)
+    return int(code) & 0xFF == SQLITE_BUSY
 
 
 def drivers() -> list[Driver]:

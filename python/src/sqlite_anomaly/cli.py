@@ -23,7 +23,7 @@ from rich.console import Console
 from rich.progress import MofNCompleteColumn, Progress, TimeRemainingColumn
 
 from sqlite_anomaly._doctor import examine
-from sqlite_anomaly._drivers import able_driver, drivers
+from sqlite_anomaly._drivers import able_driver, drivers, is_busy
 from sqlite_anomaly._loading import load
 from sqlite_anomaly._logfile import import_file
 from sqlite_anomaly._output import Output, is_terminal
@@ -216,22 +216,35 @@ def _watch(options: Namespace, output: Output) -> int:
     # A service manager's way to say Ctrl-C.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     scored = detected = 0
-    since, shown = _now(), set[str]()
+    since = _now()
+    shown: set[str] = set()
     try:
         with _open(options) as connection:
             while True:
                 began = _now()
-                scored += _run(connection).scored
-                rows = _rows(connection, LIST_SINCE, since)
-                new = [row for row in rows if row["id"] not in shown]
-                output.detection_lines(new)
-                detected += len(new)
-                # The next look goes back to the beginning of this one: other scorers commit in their own order.
-                since, shown = began, {row["id"] for row in rows}
+                with _patience():
+                    scored += _run(connection).scored
+                    rows = _rows(connection, LIST_SINCE, since)
+                    new = [row for row in rows if row["id"] not in shown]
+                    output.detection_lines(new)
+                    detected += len(new)
+                    # The next look goes back to the beginning of this one: other scorers commit in their own order.
+                    since, shown = began, {row["id"] for row in rows}
                 time.sleep(options.interval)
     except KeyboardInterrupt:
         print(f"stopped: {scored} entries scored, {detected} detections", file=sys.stderr)
     return 0
+
+
+@contextmanager
+def _patience() -> Iterator[None]:
+    """Who watches outlives a long lock of another program's."""
+    try:
+        yield
+    except tuple(driver.error for driver in drivers()) as error:
+        if not is_busy(error):
+            raise
+        print(f"sqlite-anomaly: {error}; trying again", file=sys.stderr, flush=True)
 
 
 def _now() -> str:
