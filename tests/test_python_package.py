@@ -307,6 +307,20 @@ print(score_unscored(sys.argv[1], {str(MODELS / "all-nan")!r}))
         assert "not a number" in model or "NaN" in model
         assert "Traceback" not in done.stderr
 
+    def test_where_sqlite3_loads_no_extensions_the_result_names_the_remedies_and_the_rest_works(self, database):
+        program = """
+from functools import partial
+from sqlite_anomaly.turnstone import acknowledge_detection, list_detections, score_unscored
+class Bare(sqlite3.Connection):
+    enable_load_extension = None
+sqlite3.connect = partial(sqlite3.connect, factory=Bare)
+print(score_unscored(sys.argv[1], "bundled").error)
+print(list_detections(sys.argv[1]), acknowledge_detection(sys.argv[1], "none"))
+"""
+        error, rest = python(program, str(database)).stdout.splitlines()
+        assert "pysqlite3-binary" in error
+        assert rest == "[] False"
+
     def test_an_error_of_the_database_is_raised(self, database):
         program = f"""
 from sqlite_anomaly.turnstone import score_unscored
