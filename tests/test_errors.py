@@ -1,4 +1,4 @@
-"""The README's catalogue of errors is complete: every error that the source can make has its line there."""
+"""The catalogue of errors in docs/reference.md is complete: every error that the source can make has its line there."""
 
 from __future__ import annotations
 
@@ -34,35 +34,50 @@ def argument_of(source: str, start: int) -> str:
             return source[start + 1 : position - 1]
 
 
-def texts() -> dict[str, str]:
-    """The longest literal of every error that is made in the source, by its place; what varies is an ellipsis."""
-    found = {}
+def calls() -> Iterator[tuple[str, str, str]]:
+    """Every error that is made in the source: its place, its call with the arguments, and their longest literal; what
+    varies is an ellipsis."""
     for name, source in sources():
         for call in CALL.finditer(source):
-            literals = LITERAL.findall(argument_of(source, call.end() - 1))
-            text = max((re.sub(r"\\\n\s*", "", literal) for literal in literals), key=len, default="")
+            arguments = argument_of(source, call.end() - 1)
+            literals = (re.sub(r"\\\n\s*", "", literal) for literal in LITERAL.findall(arguments))
+            text = max(literals, key=len, default="")
             # Where the text is put together elsewhere, that place has the words.
             if re.search(r"[a-z]{3}", PLACEHOLDER.sub("", text)):
-                found[f"{name}:{source[: call.start()].count(chr(10)) + 1}"] = PLACEHOLDER.sub("…", text)
-    return found
+                place = f"{name}:{source[: call.start()].count(chr(10)) + 1}"
+                yield place, call[0] + arguments, PLACEHOLDER.sub("…", text)
 
 
-def catalogue() -> list[re.Pattern[str]]:
-    """The errors of the README's table, as patterns; an ellipsis stands for anything."""
-    section = (ROOT / "README.md").read_text(encoding="utf-8").split("\n## Errors\n")[1].split("\n## ")[0]
-    cells = re.findall(r"^\| (.+?) \| ", section, re.MULTILINE)
-    entries = [entry for cell in cells for entry in re.findall(r"`([^`]+)`", cell)]
-    return [re.compile(".*".join(map(re.escape, entry.split("…")))) for entry in entries]
+def kind_of(place: str, call: str) -> str | None:
+    """The SQLite result code of an error, as the catalogue names it; `None` where it is SQLite's own."""
+    if place.startswith(("src/sqlite/entry.rs", "src/sqlite/location.rs", "src/sqlite/function.rs")):
+        return "SQLITE_ERROR of loading"
+    if "Kind::Internal" in call:
+        return "SQLITE_INTERNAL"
+    if "Kind::Database" in call:
+        named = re.search(r"Kind::Database\((?:\w+::)*(SQLITE_\w+)\)", call)
+        return named[1] if named else None
+    return "SQLITE_ERROR"
 
 
-TEXTS, CATALOGUE = texts(), catalogue()
+def catalogue() -> list[tuple[re.Pattern[str], str]]:
+    """The errors of the table, as patterns where an ellipsis stands for anything, each with its result code."""
+    section = (ROOT / "docs" / "reference.md").read_text(encoding="utf-8").split("\n## Errors\n")[1]
+    rows = re.findall(r"^\| (.+?) \| (.+?) \| ", section, re.MULTILINE)
+    entries = [(entry, codes.replace("`", "")) for cell, codes in rows for entry in re.findall(r"`([^`]+)`", cell)]
+    return [(re.compile(".*".join(map(re.escape, entry.split("…")))), code) for entry, code in entries]
+
+
+TEXTS = {place: text for place, _, text in calls()}
+KINDS = {place: kind for place, call, _ in calls() if (kind := kind_of(place, call))}
+CATALOGUE = catalogue()
 
 
 @pytest.mark.parametrize("place", TEXTS)
-def test_every_error_has_its_line_in_the_readme(place):
+def test_every_error_has_its_line_in_the_catalogue(place):
     text = TEXTS[place]
-    assert DEFECTS in text or [entry for entry in CATALOGUE if entry.search(text)], text
+    assert DEFECTS in text or any(entry.search(text) for entry, _ in CATALOGUE), text
 
 
 def test_the_source_was_read():
-    assert len(TEXTS) > 30 and len(CATALOGUE) > 20
+    assert len(TEXTS) > 30 and len(KINDS) > 30 and len(CATALOGUE) > 20

@@ -1,0 +1,143 @@
+"""The documentation is true: what a page shows was run, what it links to is there."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+from conftest import DIST, ROOT
+from pages import Block, Page, blocks, pages, read
+
+RUN = {"sql", "python", "console", "cron"}
+# Where the files lie that blocks of other kinds, and whole programs, are taken from: what runs there has its own tests.
+SOURCES = ["examples", "npm", "python"]
+# Blocks that are not run, by page and first line, and why.
+NOT_RUN = {
+    ("README.md", "$ make demo    # builds it, scores a sample log in the sqlite3 shell, shows what was found"): "builds",
+    ("README.md", "$ pip install optimum-onnx[onnxruntime]"): "downloads PyTorch and a model",
+    ("README.md", "$ hf download onnx-community/distilbert-base-uncased-finetuned-sst-2-english-ONNX"): "downloads a model",
+    ("README.md", "SELECT anomaly_config('model', 'onnx-community/distilbert-base-uncased-finetuned-sst-2-english-ONNX@main');"):
+        "names the model downloaded above",
+}  # fmt: skip
+# What a page needs beside dist/ and sql/: a name in its folder, and the file or folder that stands for it.
+NEEDS = {
+    "README.md": {"app.log": "sql/demo/sample.log", "my-model": "tests/golden/hybrid-bert"},
+    "docs/model.md": {"my-model": "tests/golden/hybrid-bert"},
+}
+# Paths of a user's machine, and what stands for them.
+STANDS_FOR = {"/var/log/syslog": "sql/demo/sample.log"}
+PAGES = [page for page in pages() if blocks(page)]
+LINKING = sorted(
+    str(path.relative_to(ROOT))
+    for folder in (".", "docs", "sql", "models/bundled", "examples", "python", "npm", "training")
+    for path in (ROOT / folder).glob("*.md")
+)
+
+
+def is_of_a_source(block: Block) -> bool:
+    """Whether a block stands as it is in a file that has its own tests."""
+    paths = (path for folder in SOURCES for path in (ROOT / folder).rglob("*") if "node_modules" not in path.parts)
+    return any(path.is_file() and block.text.strip() in path.read_text(encoding="utf-8", errors="ignore") for path in paths)
+
+
+def is_run(block: Block) -> bool:
+    """Whether this test runs a block."""
+    return block.language in RUN and (block.page, block.title) not in NOT_RUN and not is_of_a_source(block)
+
+
+def link(source: str, target: str) -> None:
+    """A copy that takes no room where it can be had."""
+    try:
+        os.link(source, target)
+    except OSError:
+        shutil.copy(source, target)
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """A user's folder ~/logs with the product and its SQL in it."""
+    folder = tmp_path / "logs"
+    shutil.copytree(DIST, folder / "dist", copy_function=link)
+    shutil.copytree(ROOT / "sql", folder / "sql")
+    return folder
+
+
+def provide(page: str, folder: Path) -> None:
+    """Puts what a page needs into its folder."""
+    for name, source in NEEDS.get(page, {}).items():
+        copy = shutil.copytree if (ROOT / source).is_dir() else shutil.copy
+        copy(ROOT / source, folder / name)
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_the_blocks_of_a_page_do_what_it_shows(page, folder):
+    provide(page, folder)
+    session = Page(folder, STANDS_FOR)
+    try:
+        for block in filter(is_run, blocks(page)):
+            session.run(block)
+    finally:
+        session.close()
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_every_block_is_run_or_known_not_to_be(page):
+    for block in blocks(page):
+        assert is_run(block) or is_of_a_source(block) or (page, block.title) in NOT_RUN, block
+
+
+def test_nothing_is_excused_that_is_not_there():
+    there = {(page, block.title) for page in PAGES for block in blocks(page)}
+    assert set(NOT_RUN) <= there
+
+
+def test_what_make_is_asked_for_is_there():
+    targets = re.findall(r"^(\w+):", (ROOT / "Makefile").read_text(encoding="utf-8"), re.MULTILINE)
+    for page in PAGES:
+        for block in blocks(page):
+            for target in re.findall(r"^\$ make (\w+)", block.text, re.MULTILINE):
+                assert target in targets, (page, target)
+
+
+def anchors(page: Path) -> set[str]:
+    """The anchors of a page's headings, as GitHub and mkdocs make them."""
+    text = re.sub(r"^```.*?^```$", "", page.read_text(encoding="utf-8"), flags=re.MULTILINE | re.DOTALL)
+    headings = re.findall(r"^#+ (.+)$", text, re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).strip().replace(" ", "-") for heading in headings}
+
+
+@pytest.mark.parametrize("page", LINKING)
+def test_every_link_leads_somewhere(page):
+    text = re.sub(r"^```.*?^```$|`[^`\n]*`", "", read(page), flags=re.MULTILINE | re.DOTALL)
+    for target in re.findall(r"\]\(([^)\s]+)\)", text):
+        if re.match(r"\w+:", target):
+            continue
+        path, _, anchor = target.partition("#")
+        file = (ROOT / page).parent / path if path else ROOT / page
+        assert file.exists(), target
+        assert not anchor or anchor in anchors(file), target
+
+
+def test_every_page_is_in_the_contents():
+    contents = read("docs/index.md")
+    for path in (ROOT / "docs").glob("*.md"):
+        assert path.name == "index.md" or f"({path.name})" in contents, path.name
+
+
+def test_a_line_of_a_log_stays_whole(folder):
+    getting_in = next(block for block in blocks("README.md") if "/var/log/syslog" in block.text)
+    (folder / "syslog").write_text('"quoted\tand tabbed" Failed password for root\n\nall is well\n', encoding="utf-8")
+    script = f"""
+.load dist/anomaly0
+SELECT anomaly_init();
+{getting_in.text.replace("/var/log/syslog", "syslog")}
+SELECT group_concat(text, '|') FROM (SELECT text FROM log_entries ORDER BY rowid);
+"""
+    done = subprocess.run(
+        ["sqlite3", ":memory:"], input=script, cwd=folder, capture_output=True, text=True, timeout=60, check=True
+    )
+    assert done.stdout.splitlines()[-1] == '"quoted\tand tabbed" Failed password for root|all is well'
