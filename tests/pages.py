@@ -1,7 +1,7 @@
 """The pages of the documentation as the tests read them: code blocks, what each shows, and how one is run.
 
-What a block shows stands in a ```text block right below it, or, for one statement of an ```sql block, in `-- ` lines right
-below that statement. An ellipsis stands for anything: alone on a line for lines, else for the rest of a word or line.
+What one statement of an ```sql block shows stands in `-- ` lines right below it, what the others or a block of another kind
+show in a ```text block below the block. An ellipsis stands for anything: alone on a line for lines, else for the rest of a word or line.
 """
 
 from __future__ import annotations
@@ -155,10 +155,11 @@ class Shell(Session):
         printed = []
         for statement, shown in statements(block.text):
             answer = self.ask(f"{statement}.print {self.MARK}\n")
-            printed.append(answer)
             if shown is not None:
                 compare(statement, shown, answer)
-            elif block.output is None:
+                continue
+            printed.append(answer)
+            if block.output is None:
                 refuse_faults(statement, answer)
         if block.output is not None:
             compare(block.text, block.output, "".join(printed))

@@ -15,14 +15,16 @@ from pages import Block, Page, blocks, pages, read
 RUN = {"sql", "python", "console", "cron"}
 # Where the files lie that blocks of other kinds, and whole programs, are taken from: what runs there has its own tests.
 SOURCES = ["examples", "npm", "python"]
+HUB_MODEL = "onnx-community/distilbert-base-uncased-finetuned-sst-2-english-ONNX"
 # Blocks that are not run, by page and first line, and why.
 NOT_RUN = {
     ("README.md", "$ make demo    # builds it, scores a sample log in the sqlite3 shell, shows what was found"): "builds",
-    ("README.md", "$ pip install optimum-onnx[onnxruntime]"): "downloads PyTorch and a model",
-    ("README.md", "$ hf download onnx-community/distilbert-base-uncased-finetuned-sst-2-english-ONNX"): "downloads a model",
-    ("README.md", "SELECT anomaly_config('model', 'onnx-community/distilbert-base-uncased-finetuned-sst-2-english-ONNX@main');"):
-        "names the model downloaded above",
-}  # fmt: skip
+    ("docs/tour.md", "$ make dist"): "builds",
+    ("docs/model.md", "$ pip install optimum-onnx[onnxruntime]"): "downloads PyTorch and a model",
+    ("docs/model.md", f"$ hf download {HUB_MODEL}"): "downloads a model",
+    ("docs/model.md", f"SELECT anomaly_config('model', '{HUB_MODEL}@main');"): "names the model downloaded above",
+    ("docs/model.md", "$ pip install -r examples/quantise/requirements.txt"): "test_quantise.py runs the script",
+}
 # What a page needs beside dist/ and sql/: a name in its folder, and the file or folder that stands for it.
 NEEDS = {
     "README.md": {"app.log": "sql/demo/sample.log", "my-model": "tests/golden/hybrid-bert"},

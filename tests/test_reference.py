@@ -213,3 +213,12 @@ def test_these_codes_reach_the_host(path):
             one(connection, sql)
         assert caught.value.sqlite_errorname == name
         assert f"| `{name}` |" in PAGE
+
+
+def test_the_labels_have_the_severities_of_the_source():
+    source = (ROOT / "src" / "severity.rs").read_text(encoding="utf-8")
+    arms = re.findall(r'((?:"\w+" \| )*"\w+") => \("(\w+)", (true|false)\)', source)
+    rows = re.findall(r"^\| (`[A-Z_]+`.*?) \| `(\w+)` \| (yes|no) \|$", read("docs/model.md"), re.MULTILINE)
+    assert [(re.findall(r"\w+", labels), severity, seen == "true") for labels, severity, seen in arms] == [
+        (re.findall(r"\w+", labels), severity, seen == "yes") for labels, severity, seen in rows
+    ]
