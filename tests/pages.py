@@ -202,15 +202,16 @@ def commands(console: str) -> Iterator[tuple[str, str]]:
 
 
 class Page:
-    """What the blocks of one page share: a folder, a shell, a Python."""
+    """What the blocks of one page share: a folder, and in it an sqlite3 shell, a Python and a terminal."""
 
     def __init__(self, folder: Path, stands_for: dict[str, str]) -> None:
         self._folder = folder
         self._stands_for = stands_for
-        path = [str(ROOT / "tests" / "site"), str(ROOT / "python" / "src"), *filter(None, sys.path)]
+        path = [str(ROOT / "tests" / "site"), *filter(None, sys.path)]
         self._environment = os.environ | {"PYTHONPATH": os.pathsep.join(path), "HOME": str(folder.parent)}
         self._shell: Shell | None = None
         self._interpreter: Python | None = None
+        self._terminal: Session | None = None
 
     def run(self, block: Block) -> None:
         """Runs one block."""
@@ -221,7 +222,7 @@ class Page:
 
     def close(self) -> None:
         """Ends the programs."""
-        for session in filter(None, (self._shell, self._interpreter)):
+        for session in filter(None, (self._shell, self._interpreter, self._terminal)):
             session.close()
 
     def _sql(self, block: Block) -> None:
@@ -252,14 +253,14 @@ class Page:
         self._command(block.text.split(maxsplit=5)[5], None)
 
     def _command(self, command: str, shown: str | None) -> None:
-        done = subprocess.run(
-            ["bash", "-c", command], cwd=self._folder, env=self._environment, text=True, timeout=LONGEST, check=False,
-            stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
-        )  # fmt: skip
-        if shown is not None:
-            compare(command, shown, done.stdout)
+        if self._terminal is None:
+            self._terminal = Session(["bash"], self._folder, self._environment)
+        # The command may not read the commands after it.
+        answer = self._terminal.ask(f"{{ {command}\n}} < /dev/null || echo Error: exit status $?\necho {Session.MARK}\n")
+        if shown is None:
+            refuse_faults(command, answer)
         else:
-            assert done.returncode == 0, f"{command}\n{done.stdout}"
+            compare(command, shown, re.sub(r"Error: exit status \d+\n$", "", answer))
 
 
 def compare(source: str, shown: str, printed: str) -> None:

@@ -29,6 +29,7 @@ NOT_RUN = {
 NEEDS = {
     "README.md": {"app.log": "sql/demo/sample.log", "my-model": "tests/golden/hybrid-bert"},
     "docs/model.md": {"my-model": "tests/golden/hybrid-bert"},
+    "docs/operations.md": {"my-model": "tests/golden/hybrid-bert"},
 }
 # Paths of a user's machine, and what stands for them.
 STANDS_FOR = {"/var/log/syslog": "sql/demo/sample.log"}
@@ -143,3 +144,19 @@ SELECT group_concat(text, '|') FROM (SELECT text FROM log_entries ORDER BY rowid
         ["sqlite3", ":memory:"], input=script, cwd=folder, capture_output=True, text=True, timeout=60, check=True
     )
     assert done.stdout.splitlines()[-1] == '"quoted\tand tabbed" Failed password for root|all is well'
+
+
+def test_figures_are_those_of_the_benchmarks_and_the_model_card():
+    page = read("docs/operations.md")
+    measured = {tuple(row) for row in re.findall(r"^\| .*? \| ([\d,]+) \| .*? \| ([\d,]+) \|$", read("BENCHMARKS.md"), re.MULTILINE)}
+    speeds = re.findall(r"^\| .*? \| ([\d,]+) \| ([\d,]+) \|$", page, re.MULTILINE)
+    assert len(speeds) == 3 and set(speeds) <= measured
+    card = re.findall(r"^\| int8 \| .* \| (\S+) \| (\S+) \| \S+ \|$", read("models/bundled/README.md"), re.MULTILINE)
+    assert re.findall(r"^\| .*? \| (0\.\d+) \| (0\.\d+) \|$", page, re.MULTILINE) == card
+
+
+@pytest.mark.skipif(shutil.which("systemd-analyze") is None, reason="there is no systemd here")
+def test_systemd_accepts_the_units():
+    units = sorted((ROOT / "examples" / "systemd").iterdir())
+    done = subprocess.run(["systemd-analyze", "verify", *units], capture_output=True, text=True, timeout=60)
+    assert (done.returncode, done.stderr) == (0, "")
