@@ -6,6 +6,7 @@ import json
 import os
 import sys
 from collections.abc import Iterator
+from pathlib import Path
 
 import pandas as pd
 import scoring
@@ -20,14 +21,15 @@ def witnessed(batches: Iterator[pd.DataFrame]) -> Iterator[pd.DataFrame]:
         yield batch.assign(worker=os.getpid(), loads=scoring.connection.cache_info().misses)
 
 
-def main(partitions: int) -> None:
-    """Classifies the texts of a JSON list on stdin, and prints the rows as another."""
+def main(texts: Path, answers: Path, partitions: int) -> None:
+    """Classifies the texts of a JSON list, and writes the rows as another."""
     spark = SparkSession.builder.getOrCreate()
     spark.sparkContext.addPyFile(scoring.__file__)
-    texts = [(text,) for text in json.load(sys.stdin)]
-    lines = spark.createDataFrame(texts, "text string").repartition(partitions)
-    print(json.dumps([row.asDict() for row in lines.mapInPandas(witnessed, COLUMNS).collect()]))
+    rows = [(text,) for text in json.loads(texts.read_text(encoding="utf-8"))]
+    lines = spark.createDataFrame(rows, "text string").repartition(partitions)
+    collected = [row.asDict() for row in lines.mapInPandas(witnessed, COLUMNS).collect()]
+    answers.write_text(json.dumps(collected), encoding="utf-8")
 
 
 if __name__ == "__main__":
-    main(int(sys.argv[1]))
+    main(Path(sys.argv[1]), Path(sys.argv[2]), int(sys.argv[3]))

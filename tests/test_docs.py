@@ -23,6 +23,7 @@ NOT_RUN = {
     ("docs/model.md", "$ pip install optimum-onnx[onnxruntime]"): "downloads PyTorch and a model",
     ("docs/model.md", f"$ hf download {HUB_MODEL}"): "downloads a model",
     ("docs/model.md", f"SELECT anomaly_config('model', '{HUB_MODEL}@main');"): "names the model downloaded above",
+    ("docs/scaling.md", "$ cd examples/pyspark"): "test_pyspark.py runs the job",
     ("docs/model.md", "$ pip install -r examples/quantise/requirements.txt"): "test_quantise.py runs the script",
 }
 # What a page needs beside dist/ and sql/: a name in its folder, and the file or folder that stands for it.
