@@ -19,7 +19,7 @@ from pathlib import Path
 
 from conftest import ROOT
 
-FENCE = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+FENCE = re.compile(r"^```(\w*)[^\n`]*\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 # Processors round differently in the last digits.
 TOLERANCE = 0.02
 REAL = r"(-?\d+\.\d+(?:e-?\d+)?)"
@@ -205,8 +205,7 @@ class Page:
     """What the blocks of one page share: a folder, and in it an sqlite3 shell, a Python and a terminal."""
 
     def __init__(self, folder: Path, stands_for: dict[str, str]) -> None:
-        self._folder = folder
-        self._stands_for = stands_for
+        self._folder, self._stands_for = folder, stands_for
         path = [str(ROOT / "tests" / "site"), *filter(None, sys.path)]
         self._environment = os.environ | {"PYTHONPATH": os.pathsep.join(path), "HOME": str(folder.parent)}
         self._shell: Shell | None = None

@@ -26,15 +26,30 @@ NOT_RUN = {
     ("docs/scaling.md", "$ cd examples/pyspark"): "test_pyspark.py runs the job",
     ("docs/model.md", "$ pip install -r examples/quantise/requirements.txt"): "test_quantise.py runs the script",
 }
+# Pages that need more than SQLite (a package, a server, another language): the tests that run their blocks.
+ELSEWHERE = {
+    "docs/datasette.md": "tests/test_datasette.py",
+    "docs/go.md": "tests/test_examples.py",
+    "docs/node.md": "tests/test_examples.py",
+    "docs/python.md": "tests/test_python_docs.py",
+    "docs/rust.md": "tests/test_examples.py",
+}
 # What a page needs beside dist/ and sql/: a name in its folder, and the file or folder that stands for it.
 NEEDS = {
     "README.md": {"app.log": "sql/demo/sample.log", "my-model": "tests/golden/hybrid-bert"},
     "docs/model.md": {"my-model": "tests/golden/hybrid-bert"},
     "docs/operations.md": {"my-model": "tests/golden/hybrid-bert"},
 }
+# What has happened before a page begins.
+BEFORE = {
+    "sql/README.md": [
+        ("sql", ".load dist/anomaly0\nSELECT anomaly_init();\n"),
+        ("python", 'import sqlite3\ndb = sqlite3.connect("logs.db", isolation_level=None)\n'),
+    ],
+}
 # Paths of a user's machine, and what stands for them.
 STANDS_FOR = {"/var/log/syslog": "sql/demo/sample.log"}
-PAGES = [page for page in pages() if blocks(page)]
+PAGES = [page for page in pages() if page not in ELSEWHERE and blocks(page)]
 LINKING = sorted(
     str(path.relative_to(ROOT))
     for folder in (".", "docs", "sql", "models/bundled", "examples", "python", "npm", "training")
@@ -82,7 +97,8 @@ def test_the_blocks_of_a_page_do_what_it_shows(page, folder):
     provide(page, folder)
     session = Page(folder, STANDS_FOR)
     try:
-        for block in filter(is_run, blocks(page)):
+        before = [Block(page, *earlier) for earlier in BEFORE.get(page, [])]
+        for block in [*before, *filter(is_run, blocks(page))]:
             session.run(block)
     finally:
         session.close()
@@ -97,6 +113,11 @@ def test_every_block_is_run_or_known_not_to_be(page):
 def test_nothing_is_excused_that_is_not_there():
     there = {(page, block.title) for page in PAGES for block in blocks(page)}
     assert set(NOT_RUN) <= there
+
+
+@pytest.mark.parametrize("page", sorted(set(ELSEWHERE) & set(pages())))
+def test_a_page_that_is_not_run_here_is_run_elsewhere(page):
+    assert Path(page).name in read(ELSEWHERE[page])
 
 
 def test_what_make_is_asked_for_is_there():
