@@ -1,7 +1,8 @@
 """The pages of the documentation as the tests read them: code blocks, what each shows, and how one is run.
 
-What one statement of an ```sql block shows stands in `-- ` lines right below it, what the others or a block of another kind
-show in a ```text block below the block. An ellipsis stands for anything: alone on a line for lines, else for the rest of a word or line.
+What one statement of an ```sql block shows stands in `-- ` lines right below it; what the others show, or a block of
+another kind, in a ```text block below the block. An ellipsis stands for anything: alone on a line for any lines, else
+for a part of its line.
 """
 
 from __future__ import annotations
@@ -141,7 +142,7 @@ class Session:
 
     def close(self) -> None:
         """Ends the program."""
-        self._process.communicate()
+        self._process.communicate(timeout=LONGEST)
 
 
 class Shell(Session):
@@ -255,7 +256,8 @@ class Page:
         if self._terminal is None:
             self._terminal = Session(["bash"], self._folder, self._environment)
         # The command may not read the commands after it.
-        answer = self._terminal.ask(f"{{ {command}\n}} < /dev/null || echo Error: exit status $?\necho {Session.MARK}\n")
+        source = f"{{ {command}\n}} < /dev/null || echo Error: exit status $?\n"
+        answer = self._terminal.ask(f"{source}echo {Session.MARK}\n")
         if shown is None:
             refuse_faults(command, answer)
         else:

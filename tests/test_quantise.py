@@ -11,7 +11,8 @@ from conftest import ROOT, connect, one
 
 PYTHON = ROOT / "target" / "venvs" / "quantise" / "bin" / "python"
 MODEL = ROOT / "tests" / "golden" / "hybrid-bert"
-LINES = [line.split(" ", 1)[1] for line in (ROOT / "sql" / "demo" / "sample.log").read_text(encoding="utf-8").splitlines()]
+LOG = (ROOT / "sql" / "demo" / "sample.log").read_text(encoding="utf-8")
+LINES = [line.split(" ", 1)[1] for line in LOG.splitlines()]
 
 
 @pytest.fixture(scope="module")
@@ -35,7 +36,7 @@ def answers(model: Path, texts: list[str]) -> list[tuple[str, float]]:
 def test_the_twin_says_what_the_model_says(twin):
     theirs, ours = answers(MODEL, LINES[200:]), answers(twin, LINES[200:])
     same = [label == other for (label, _), (other, _) in zip(theirs, ours, strict=True)]
-    # The small model is a random one, whose seven labels lie close together; trained ones lose about one label in a hundred.
+    # The small model is a random one, whose seven labels lie close together; a trained one loses one in a hundred.
     assert sum(same) >= 0.75 * len(same)
     assert theirs != ours
 
