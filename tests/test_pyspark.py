@@ -16,13 +16,23 @@ LINES = (ROOT / "sql" / "demo" / "sample.log").read_text(encoding="utf-8").split
 PARTITIONS = 8
 
 
-def submit(program: Path, *arguments: object) -> None:
-    """Runs a program on a Spark of two workers."""
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory) -> Path:
+    """What a Spark of two workers made of log files (detections/) and of a list of texts (rows.json)."""
     assert BIN.is_dir(), "make target/venvs/pyspark/.installed"
+    folder = tmp_path_factory.mktemp("spark")
+    logs = folder / "logs"
+    logs.mkdir()
+    for part in range(PARTITIONS):
+        (logs / f"{part}.log").write_text("\n".join(LINES[part::PARTITIONS]), encoding="utf-8")
+    (folder / "texts.json").write_text(json.dumps([*LINES[:100], None]), encoding="utf-8")
     environment = os.environ | {"PATH": f"{BIN}:{os.environ['PATH']}", "PYTHONPATH": str(EXAMPLE)}
-    command = [BIN / "spark-submit", "--master", "local[2]", "--conf", "spark.ui.enabled=false", program, *arguments]
-    done = subprocess.run(list(map(str, command)), env=environment, text=True, capture_output=True, timeout=240)
+    command = [BIN / "spark-submit", "--master", "local[2]", "--conf", "spark.ui.enabled=false"]
+    command += [ROOT / "tests" / "spark_workers.py", logs]
+    command += [*(folder / name for name in ("detections", "texts.json", "rows.json")), str(PARTITIONS)]
+    done = subprocess.run(command, env=environment, text=True, capture_output=True, timeout=240, check=False)
     assert done.returncode == 0, done.stdout + done.stderr[-4000:]
+    return folder
 
 
 def expected(texts: list[str]) -> dict[str, tuple[str, float]]:
@@ -33,13 +43,8 @@ def expected(texts: list[str]) -> dict[str, tuple[str, float]]:
     return dict(zip(texts, rows, strict=True))
 
 
-def test_the_detections_of_log_files_are_written_as_json(tmp_path):
-    logs = tmp_path / "logs"
-    logs.mkdir()
-    for part in range(PARTITIONS):
-        (logs / f"{part}.log").write_text("\n".join(LINES[part::PARTITIONS]), encoding="utf-8")
-    submit(EXAMPLE / "score.py", logs, tmp_path / "detections")
-    parts = [path.read_text(encoding="utf-8") for path in (tmp_path / "detections").glob("*.json")]
+def test_the_detections_of_log_files_are_written_as_json(folder):
+    parts = [path.read_text(encoding="utf-8") for path in (folder / "detections").glob("*.json")]
     rows = [json.loads(line) for part in parts for line in part.splitlines()]
     answers = expected(LINES)
     wanted = [text for text in LINES if answers[text][0] != "NORMAL" and answers[text][1] >= 0.75]
@@ -50,13 +55,9 @@ def test_the_detections_of_log_files_are_written_as_json(tmp_path):
     assert {Path(row["file"]).parent.name for row in rows} == {"logs"}
 
 
-def test_a_worker_loads_the_model_once_for_all_its_partitions(tmp_path):
-    texts, rows = tmp_path / "texts.json", tmp_path / "rows.json"
-    texts.write_text(json.dumps([*LINES[:100], None]), encoding="utf-8")
-    submit(ROOT / "tests" / "spark_workers.py", texts, rows, PARTITIONS)
-    rows = json.loads(rows.read_text(encoding="utf-8"))
+def test_a_worker_loads_the_model_once_for_all_its_partitions(folder):
+    rows = json.loads((folder / "rows.json").read_text(encoding="utf-8"))
     assert {row["loads"] for row in rows} == {1}
     assert len({row["worker"] for row in rows}) < PARTITIONS
-    answers = expected(LINES[:100])
-    labels = {text: label for text, (label, _) in answers.items()}
+    labels = {text: label for text, (label, _) in expected(LINES[:100]).items()}
     assert {row["text"]: row["label"] for row in rows} == {None: None, **labels}
