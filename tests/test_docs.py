@@ -21,6 +21,7 @@ HUB_MODEL = "onnx-community/distilbert-base-uncased-finetuned-sst-2-english-ONNX
 # Blocks that are not run, by page and first line, and why.
 NOT_RUN = {
     ("README.md", DEMO): "builds",
+    ("README.md", "$ sqlite-anomaly import logs.db app.log"): "test_python_docs.py runs it with the package",
     ("docs/tour.md", "$ make dist"): "builds",
     ("docs/model.md", "$ pip install optimum-onnx[onnxruntime]"): "downloads PyTorch and a model",
     ("docs/model.md", f"$ hf download {HUB_MODEL}"): "downloads a model",

@@ -1,4 +1,7 @@
-"""docs/reference.md and the built extension say the same: names, arguments, columns, types, flags, defaults, codes."""
+"""docs/reference.md and the built extension say the same: names, arguments, columns, types, flags, defaults, codes.
+
+The README lists the same functions and settings in short.
+"""
 
 from __future__ import annotations
 
@@ -18,7 +21,8 @@ SCALARS = {name for name in FUNCTIONS if FUNCTIONS[name][3] != "rows"}
 TABLE_FUNCTIONS = set(FUNCTIONS) - SCALARS
 # `VARIABLE` · TYPE, low to high · default `value`, below the heading of a setting.
 SETTING = re.compile(
-    r"^\n`(TURNSTONE_\w+)` · (TEXT|INTEGER|REAL)(?:, (\S+) to (\S+))?(, environment only)? · default (.+)$", re.MULTILINE
+    r"^\n`(TURNSTONE_\w+)` · (TEXT|INTEGER|REAL)(?:, (\S+) to (\S+))?(, environment only)? · default (.+)$",
+    re.MULTILINE,
 )
 SETTINGS = {name: match for name, text in SECTIONS.items() if (match := SETTING.match(text))}
 TABLES = ["log_entries", "detections", "anomaly_runs"]
@@ -125,7 +129,8 @@ def test_a_column_holds_these_types_and_null_only_where_it_is_said(db, name, cal
 
 
 def test_the_status_has_these_keys(db):
-    assert [row[0] for row in table("anomaly_status", "key")] == [key for key, _ in db.execute("SELECT * FROM anomaly_status")]
+    keys = [key for (key,) in db.execute("SELECT key FROM anomaly_status")]
+    assert [row[0] for row in table("anomaly_status", "key")] == keys
 
 
 def source_settings() -> list[tuple[str, str]]:
@@ -222,3 +227,15 @@ def test_the_labels_have_the_severities_of_the_source():
     assert [(re.findall(r"\w+", labels), severity, seen == "true") for labels, severity, seen in arms] == [
         (re.findall(r"\w+", labels), severity, seen == "yes") for labels, severity, seen in rows
     ]
+
+
+def test_the_readme_lists_every_function():
+    readme = read("README.md")
+    for name, match in FUNCTIONS.items():
+        assert re.search(rf"^\| .*`{name}(\(|`)", readme, re.MULTILINE), match[0]
+
+
+def test_the_readme_lists_every_setting_with_its_default():
+    rows = re.findall(r"^\| `(\w+)` \| (.+?) \| ", read("README.md").split("\n## Settings\n")[1], re.MULTILINE)
+    defaults = [(key, match[6].strip("`").replace("empty", "(empty)")) for key, match in SETTINGS.items()]
+    assert [(key, default.strip("`").replace("(none)", "(empty)")) for key, default in rows] == defaults
