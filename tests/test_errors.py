@@ -1,4 +1,4 @@
-"""The catalogue of errors in docs/reference.md is complete: every error that the source can make has its line there."""
+"""The catalogue of errors in the README is complete: every error that the source can make has its line there."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ def kind_of(place: str, call: str) -> str | None:
 
 def catalogue() -> list[tuple[re.Pattern[str], str]]:
     """The errors of the table, as patterns where an ellipsis stands for anything, each with its result code."""
-    section = (ROOT / "docs" / "reference.md").read_text(encoding="utf-8").split("\n## Errors\n")[1]
+    section = (ROOT / "README.md").read_text(encoding="utf-8").split("\n## Errors\n")[1].split("\n## ")[0]
     rows = re.findall(r"^\| (.+?) \| (.+?) \| ", section, re.MULTILINE)
     entries = [(entry, codes.replace("`", "")) for cell, codes in rows for entry in re.findall(r"`([^`]+)`", cell)]
     return [(re.compile(".*".join(map(re.escape, entry.split("…")))), code) for entry, code in entries]
