@@ -1,0 +1,78 @@
+"""The Datasette plugin: classification in SQL, canned queries, and a page of detections with their acknowledgement.
+
+The hooks are all here. `connections` makes a connection safe for SQL of strangers, `detections` reads what the page
+shows, `chart` draws it, `pages` answers requests and `canned` reads the queries that the package carries.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+from datasette import hookimpl
+from datasette.utils import actor_matches_allow
+
+from sqlite_anomaly.datasette import canned, connections, detections, pages
+
+ACKNOWLEDGE = pages.ACKNOWLEDGE
+DEFAULT_ALLOW = {"id": "root"}
+
+Links = Callable[[], Awaitable[list[dict[str, str]]]]
+
+
+@hookimpl
+def startup(datasette: Any) -> None:
+    """Refuses to start without the extension, or with a model that does not answer."""
+    connections.check(datasette)
+
+
+@hookimpl(trylast=True)
+def prepare_connection(conn: Any, datasette: Any) -> None:
+    """Loads the extension into every connection, and holds what its SQL may do."""
+    connections.prepare(conn, datasette)
+
+
+@hookimpl
+def register_routes() -> list[tuple[str, Any]]:
+    """The pages."""
+    return [
+        (r"^/-/anomalies$", pages.index),
+        (r"^/-/anomalies/(?P<database>[^/]+)$", pages.anomalies),
+        (r"^/-/anomalies/(?P<database>[^/]+)/acknowledge$", pages.acknowledge),
+    ]
+
+
+@hookimpl
+def permission_allowed(datasette: Any, actor: dict[str, Any] | None, action: str) -> bool | None:
+    """Lets those acknowledge whom the plugin's `allow_acknowledge` names, root unless told otherwise."""
+    if action != ACKNOWLEDGE:
+        return None
+    allow = connections.options(datasette).get("allow_acknowledge", DEFAULT_ALLOW)
+    return True if actor is not None and actor_matches_allow(actor, allow) else None
+
+
+@hookimpl
+def canned_queries(datasette: Any, database: str) -> Callable[[], Awaitable[dict[str, Any]]]:
+    """The queries that come with the package, for a database that has the tables."""
+
+    async def queries() -> dict[str, Any]:
+        return canned.queries() if await detections.are_in(datasette.get_database(database)) else {}
+
+    return queries
+
+
+@hookimpl
+def menu_links(datasette: Any, actor: dict[str, Any] | None) -> Links:
+    """A link to the page, where there is anything that this visitor may see."""
+
+    async def links() -> list[dict[str, str]]:
+        href = datasette.urls.path("/-/anomalies")
+        return [{"href": href, "label": "Anomalies"}] if await pages.databases(datasette, actor) else []
+
+    return links
+
+
+@hookimpl
+def database_actions(datasette: Any, database: str) -> list[dict[str, str]]:
+    """A link to the page of this database."""
+    return [{"href": pages.path(datasette, database), "label": "Anomalies"}]

@@ -1,0 +1,115 @@
+"""The sqlite-utils plugin: commands that score and list, and the extension's functions in every command's SQL."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
+from typing import Any
+
+import click
+from sqlite_utils import hookimpl
+from sqlite_utils.utils import sqlite3
+
+from sqlite_anomaly import SqliteAnomalyError, load, score_pending
+
+FUNCTIONS = [
+    "anomaly_acknowledge",
+    "anomaly_classify",
+    "anomaly_config",
+    "anomaly_init",
+    "anomaly_label",
+    "anomaly_reset",
+    "anomaly_score",
+    "anomaly_score_all",
+    "anomaly_version",
+]
+DETECTIONS = "SELECT * FROM anomaly_detections(CAST(:most AS INTEGER), CAST(:open AS INTEGER), :label)"
+PATH = click.Path(exists=True, dir_okay=False, allow_dash=False)
+
+
+@hookimpl
+def prepare_connection(conn: Any) -> None:
+    """Loads the extension. Where that cannot be, its functions say why, and everything else works as ever."""
+    try:
+        _load(conn, None)
+    except (SqliteAnomalyError, sqlite3.Error) as error:
+        for name in FUNCTIONS:
+            conn.create_function(name, -1, _complaint(error))
+
+
+@hookimpl
+def register_commands(cli: click.Group) -> None:
+    """Adds `anomaly-score` and `anomaly-detections`."""
+    from sqlite_utils.cli import output_options
+
+    @cli.command()
+    @click.argument("path", type=PATH)
+    @click.option("--threshold", type=click.FloatRange(0, 1), help="Lowest score of a detection  [default: 0.75]")
+    @click.option("--model", help="'bundled', a model's folder, or a hub id  [default: bundled]")
+    def anomaly_score(path: str, threshold: float | None, model: str | None) -> None:
+        """Score the log entries of PATH that are pending, and insert detections
+
+        The tables are made where they are missing.
+
+        Example:
+
+        \b
+            sqlite-utils anomaly-score logs.db --threshold 0.9
+        """
+        with _errors_told(), closing(sqlite3.connect(path, isolation_level=None)) as connection:
+            _load(connection, model)
+            connection.execute("SELECT anomaly_init()").fetchall()
+            result = score_pending(connection, threshold=threshold)
+        click.echo(f"{result.scored} scored, {result.detections} detections, {result.failed} failed")
+        if result.error:
+            click.echo(result.error, err=True)
+
+    @cli.command()
+    @click.argument("path", type=PATH)
+    @click.option("-n", "--most", type=click.IntRange(1), default=100, show_default=True, help="How many, newest first")
+    @click.option("--open", "is_open", is_flag=True, help="Only those that nobody has acknowledged")
+    @click.option("--label", help="Only those of this label")
+    @output_options
+    @click.pass_context
+    def anomaly_detections(
+        ctx: click.Context, path: str, most: int, is_open: bool, label: str | None, **output: Any
+    ) -> None:
+        """List the detections of PATH, newest first, as JSON
+
+        Example:
+
+        \b
+            sqlite-utils anomaly-detections logs.db -n 20 --open --table
+        """
+        with _errors_told(), closing(sqlite3.connect(":memory:")) as connection:
+            _load(connection, None)
+        parameters = {"most": str(most), "open": str(int(is_open)), "label": label}
+        given = [(name, value) for name, value in parameters.items() if value is not None]
+        ctx.invoke(cli.commands["query"], path=path, sql=DETECTIONS, param=given, **output)
+
+
+def _load(connection: Any, model: str | None) -> None:
+    load(connection, model=model or os.environ.get("TURNSTONE_ANOMALY_MODEL") or "bundled")
+
+
+def _complaint(error: Exception) -> Callable[..., None]:
+    """A function that says why it is not what it was meant to be: sqlite3 tells nobody what such a function raises."""
+
+    def complain(*_: Any) -> None:
+        click.echo(f"sqlite-anomaly: {_remedy(error)}", err=True)
+        raise error
+
+    return complain
+
+
+@contextmanager
+def _errors_told() -> Iterator[None]:
+    try:
+        yield
+    except (SqliteAnomalyError, sqlite3.Error) as error:
+        raise click.ClickException(_remedy(error)) from error
+
+
+def _remedy(error: Exception) -> str:
+    return f"{error} (sqlite-utils takes pysqlite3 by itself where pysqlite3-binary is installed)"
