@@ -24,7 +24,7 @@ FUNCTIONS = [
     "anomaly_score_all",
     "anomaly_version",
 ]
-DETECTIONS = "SELECT * FROM anomaly_detections(CAST(:most AS INTEGER), CAST(:open AS INTEGER), :label)"
+DETECTIONS = "SELECT * FROM anomaly_detections(CAST(:most AS INTEGER), CAST(:open AS INTEGER), nullif(:label, ''))"
 PATH = click.Path(exists=True, dir_okay=False, allow_dash=False)
 
 
@@ -69,11 +69,11 @@ def register_commands(cli: click.Group) -> None:
     @click.argument("path", type=PATH)
     @click.option("-n", "--most", type=click.IntRange(1), default=100, show_default=True, help="How many, newest first")
     @click.option("--open", "is_open", is_flag=True, help="Only those that nobody has acknowledged")
-    @click.option("--label", help="Only those of this label")
+    @click.option("--label", default="", help="Only those of this label")
     @output_options
     @click.pass_context
     def anomaly_detections(
-        ctx: click.Context, path: str, most: int, is_open: bool, label: str | None, **output: Any
+        ctx: click.Context, path: str, most: int, is_open: bool, label: str, **output: Any
     ) -> None:
         """List the detections of PATH, newest first, as JSON
 
@@ -84,9 +84,8 @@ def register_commands(cli: click.Group) -> None:
         """
         with _errors_told(), closing(sqlite3.connect(":memory:")) as connection:
             _load(connection, None)
-        parameters = {"most": str(most), "open": str(int(is_open)), "label": label}
-        given = [(name, value) for name, value in parameters.items() if value is not None]
-        ctx.invoke(cli.commands["query"], path=path, sql=DETECTIONS, param=given, **output)
+        parameters = [("most", str(most)), ("open", str(int(is_open))), ("label", label)]
+        ctx.invoke(cli.commands["query"], path=path, sql=DETECTIONS, param=parameters, **output)
 
 
 def _load(connection: Any, model: str | None) -> None:

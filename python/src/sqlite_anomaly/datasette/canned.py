@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from functools import cache
 from importlib.resources import files
+from operator import attrgetter
 from typing import Any
 
 # A parameter, or a comment or text that may hold what looks like one.
@@ -15,8 +16,8 @@ TOKEN = re.compile(r"--[^\n]*|'[^']*'|\"[^\"]*\"|(?P<parameter>:\w+)")
 def queries() -> dict[str, dict[str, Any]]:
     """Each file of `sqlite_anomaly/queries`: its name, and its title, description and SQL."""
     folder = files("sqlite_anomaly") / "queries"
-    found = sorted(folder.iterdir(), key=lambda file: file.name) if folder.is_dir() else []
-    return {file.name.removesuffix(".sql"): query(file.read_text("utf-8")) for file in found if file.name.endswith(".sql")}
+    found = [file for file in folder.iterdir() if file.name.endswith(".sql")] if folder.is_dir() else []
+    return {file.name.removesuffix(".sql"): query(file.read_text("utf-8")) for file in sorted(found, key=attrgetter("name"))}
 
 
 def query(text: str) -> dict[str, Any]:

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 WIDTH, HEIGHT = 960, 240
-LEFT, RIGHT, TOP, BOTTOM = 40, 8, 10, 28
+LEFT, RIGHT, TOP, BOTTOM = 48, 30, 10, 28
 MOST_BARS = 100
-MOST_NAMES = 8
+MOST_NAMES = 7
 
 
 @dataclass(frozen=True)

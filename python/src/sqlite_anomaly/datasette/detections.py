@@ -21,14 +21,16 @@ SOURCES = 500
 # The time of a detection is that of its message, and where that has none which SQLite understands, its own.
 FOUND = """
 WITH found AS (
-    SELECT *, coalesce(CASE WHEN timestamp_iso >= '1000' THEN julianday(timestamp_iso) END, julianday(detected_at)) AS time
+    SELECT *,
+           coalesce(CASE WHEN timestamp_iso >= '1000' THEN julianday(timestamp_iso) END, julianday(detected_at)) AS time
     FROM detections
     WHERE tenant_id IN ('', :tenant)
 )
 """
 SHOWN = """
-SELECT id, entry_id, strftime('%Y-%m-%d %H:%M:%S', time) AS time, anomaly_label AS label, anomaly_score AS score, severity,
-       source_id AS source, text, acknowledged, strftime('%Y-%m-%d %H:%M', acknowledged_at) AS acknowledged_at, notes
+SELECT id, strftime('%Y-%m-%d %H:%M:%S', time) AS time, source_id AS source, anomaly_label AS label,
+       anomaly_score AS score, severity, text, acknowledged,
+       strftime('%Y-%m-%d %H:%M', acknowledged_at) AS acknowledged_at, notes
 FROM found
 """
 
@@ -102,7 +104,10 @@ class Detections:
 
     async def span(self) -> tuple[datetime, datetime] | None:
         """When the first and the last of them were."""
-        sql = f"SELECT strftime('%Y-%m-%dT%H:%M:%S', min(time)), strftime('%Y-%m-%dT%H:%M:%S', max(time)) FROM found {self._where}"
+        sql = f"""
+            SELECT strftime('%Y-%m-%dT%H:%M:%S', min(time)), strftime('%Y-%m-%dT%H:%M:%S', max(time))
+            FROM found {self._where}
+        """
         ((first, last),) = await self._rows(sql)
         return (datetime.fromisoformat(first), datetime.fromisoformat(last)) if first else None
 

@@ -90,10 +90,16 @@ async def acknowledge(datasette: Any, request: Any) -> Response:
             datasette.add_message(request, f"There is no detection {identifier}.", datasette.WARNING)
     except sqlite3.Error as error:
         datasette.add_message(request, f"The detection was not acknowledged: {error}", datasette.ERROR)
-    # Only what this page understands goes into the address.
-    query = dict(parse_qsl(form.get("query", "")))
-    back = path(datasette, database.name) + Filters.from_query(query).query_string(page=query.get("page"))
-    return Response.redirect(back)
+    return Response.redirect(path(datasette, database.name) + _understood(form.get("query", "")))
+
+
+def _understood(query_string: str) -> str:
+    """What the page understands of a query string: nothing else goes into an address."""
+    query = dict(parse_qsl(query_string))
+    try:
+        return Filters.from_query(query).query_string(page=query.get("page"))
+    except ValueError:
+        return ""
 
 
 async def _content(detections: Detections, number: int) -> dict[str, Any]:
