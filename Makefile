@@ -5,10 +5,12 @@ SQLITE ?= sqlite3
 PACKAGES := target/python
 NODE := target/node
 PACKAGE_VENV := target/package
+PLUGIN_VENV := target/plugins
+PLUGIN_TESTS := tests/test_datasette.py tests/test_sqlite_utils.py
 # The examples' own, one for each folder of examples/ that has requirements.
 VENVS := target/venvs
 # What the tests run in.
-TEST_ENVIRONMENTS = $(PACKAGES) $(PACKAGE_VENV) $(NODE) $(VENVS)/quantise $(VENVS)/pyspark
+TEST_ENVIRONMENTS = $(PACKAGES) $(PACKAGE_VENV) $(PLUGIN_VENV) $(NODE) $(VENVS)/quantise $(VENVS)/pyspark
 # The folder of the seed's app/services/anomaly.py, and one of real log lines.
 SEED ?= ../shared/seed/reference
 LOGS ?= ../shared/logs
@@ -20,7 +22,7 @@ BENCH_VENV := benches/.venv
 export ORT_DISABLE_TELEMETRY := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help demo dist wheel npm test soak valgrind parity bench check deny fmt train eval clean need-rust need-python need-sqlite
+.PHONY: help demo dist wheel npm test soak valgrind parity bench check deny fmt screenshot train eval clean need-rust need-python need-sqlite
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -43,10 +45,14 @@ npm: dist $(NODE)/.installed ## Pack the Node packages into dist/
 
 test: dist wheel need-sqlite $(TEST_ENVIRONMENTS:=/.installed) ## Run all tests: Rust's, and those of the built library in its hosts
 	cargo test --locked --quiet
-	PYTHONPATH=$(CURDIR)/$(PACKAGES) $(PYTHON) -m pytest -q tests
+	PYTHONPATH=$(CURDIR)/$(PACKAGES) $(PYTHON) -m pytest -q tests $(PLUGIN_TESTS:%=--ignore=%)
+	$(PLUGIN_VENV)/bin/python -m pytest -q $(PLUGIN_TESTS)
+
+screenshot: $(PLUGIN_VENV)/.installed ## Make docs/datasette.png anew
+	ANOMALY_SCREENSHOT=docs/datasette.png $(PLUGIN_VENV)/bin/python -m pytest -q tests/test_datasette.py -k acknowledged_in_a_browser
 
 soak: dist need-sqlite $(PACKAGES)/.installed ## Run the tests that mistreat databases and the process in their long form
-	ANOMALY_SOAK=1 PYTHONPATH=$(CURDIR)/$(PACKAGES) $(PYTHON) -m pytest -q -m soak tests
+	ANOMALY_SOAK=1 PYTHONPATH=$(CURDIR)/$(PACKAGES) $(PYTHON) -m pytest -q -m soak tests $(PLUGIN_TESTS:%=--ignore=%)
 
 valgrind: dist need-sqlite ## Look for leaks and bad memory accesses (on Linux, with valgrind)
 	@command -v valgrind >/dev/null || { echo "valgrind is missing: apt-get install valgrind"; exit 1; }
@@ -104,6 +110,10 @@ $(NODE)/.installed: tests/node/requirements.txt
 
 $(PACKAGE_VENV)/.installed: wheel tests/requirements-package.txt
 	@$(PYTHON) scripts/package_venv.py $(PACKAGE_VENV) --requirement tests/requirements-package.txt
+	@touch $@
+
+$(PLUGIN_VENV)/.installed: wheel tests/requirements-plugins.txt
+	@$(PYTHON) scripts/package_venv.py $(PLUGIN_VENV) --requirement tests/requirements-plugins.txt
 	@touch $@
 
 $(VENVS)/quantise/.installed: examples/quantise/requirements.txt

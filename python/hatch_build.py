@@ -14,7 +14,8 @@ from typing import Any
 
 from hatchling.builders.hooks.plugin.interface import BuildHookInterface
 
-DIST = Path(__file__).resolve().parent.parent / "dist"
+ROOT = Path(__file__).resolve().parent.parent
+DIST = ROOT / "dist"
 EXTENSION = {"darwin": "anomaly0.dylib", "win32": "anomaly0.dll"}.get(sys.platform, "anomaly0.so")
 PARTS = [EXTENSION, "model", "licenses"]
 
@@ -68,6 +69,8 @@ class AnomalyBuildHook(BuildHookInterface[Any]):
                 sys.exit(f"{DIST / part} is missing: run make dist")
             for file in files(DIST / part):
                 build_data["force_include"][str(file)] = f"sqlite_anomaly/{file.relative_to(DIST).as_posix()}"
+        for query in sorted((ROOT / "sql" / "queries").glob("*.sql")):
+            build_data["force_include"][str(query)] = f"sqlite_anomaly/queries/{query.name}"
         build_data["pure_python"] = False
         # No part of it knows the Python that loads it.
         build_data["tag"] = f"py3-none-{platform_tag(DIST / EXTENSION)}"

@@ -10,10 +10,13 @@ import shutil
 import socket
 import subprocess
 import sys
+import time
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import closing
 from datetime import datetime
+from functools import partial
+from importlib.metadata import distribution
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qsl, urlencode
@@ -23,7 +26,7 @@ from conftest import MODELS, ROOT
 from datasette.app import Datasette
 from datasette.database import Database, QueryInterrupted
 from datasette.utils.sqlite import sqlite3
-from plugins import make_sample, open_database, query
+from plugins import SAMPLE, make_sample, open_database, query
 from selenium import webdriver
 from selenium.common.exceptions import StaleElementReferenceException
 from selenium.webdriver.common.by import By
@@ -235,7 +238,9 @@ def test_a_statement_that_classifies_for_too_long_is_ended(logs, make_site, sql)
 
 def test_datasette_ends_a_loop_that_classifies(logs, make_site):
     site = make_site(logs, settings={"sql_time_limit_ms": 200})
-    endless = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n) SELECT max(anomaly_score('x' || i)) FROM n"
+    endless = (
+        "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n) SELECT max(anomaly_score('x' || i)) FROM n"
+    )
     assert re.search("interrupted|too long", site.sql(endless)["error"])
 
 
@@ -326,8 +331,7 @@ def test_the_chart_and_its_table_have_the_numbers_of_the_database(site, logs):
     assert bars_of(html) == expected
     table = re.search(r'<table class="numbers">(.*?)</table>', html, re.DOTALL)[1]
     by_hour = {
-        time: int(total)
-        for time, total in re.findall(r'<tr><th scope="row">(\d.*?)</th>.*?<td>(\d+)</td></tr>', table)
+        time: int(total) for time, total in re.findall(r'<tr><th scope="row">(\d.*?)</th>.*?<td>(\d+)</td></tr>', table)
     }
     assert by_hour == Counter({hour: sum(n for (h, _), n in expected.items() if h == hour) for hour, _ in expected})
     assert f"{sum(expected.values())} detections from {min(by_hour)} to {max(by_hour)} UTC" in re.sub(r"\s+", " ", html)
@@ -550,7 +554,9 @@ def test_root_acknowledges(site, logs):
     ((identifier,),) = query(logs, "SELECT id FROM detections LIMIT 1")
     answer = site.acknowledge(identifier, query="label=SYSTEM_FAILURE&page=2&evil=1")
     assert (answer.status_code, answer.headers["location"]) == (302, f"{PAGE}?label=SYSTEM_FAILURE&page=2")
-    assert query(logs, "SELECT id FROM detections WHERE acknowledged AND acknowledged_at IS NOT NULL") == [(identifier,)]
+    assert query(logs, "SELECT id FROM detections WHERE acknowledged AND acknowledged_at IS NOT NULL") == [
+        (identifier,)
+    ]
     assert f"{PAGE}/acknowledge" in site.get(PAGE, ROOT_ACTOR).text
     assert [row["id"] for row in rows_of(site.get(f"{PAGE}?acknowledged=1").text)] == [identifier]
 
@@ -713,11 +719,12 @@ def served(logs: Path, tmp_path: Path) -> Iterator[tuple[str, str]]:
 
 def wait_for(server: subprocess.Popen[bytes], log: Path) -> str:
     """The address with the token, which Datasette prints; its server answers soon after."""
-    while server.poll() is None:
+    for _ in range(600):
         said = log.read_text()
         if (token := re.search(r"http://\S+/-/auth-token\?token=\w+", said)) and "running on" in said:
             return token[0]
-        os.sched_yield()
+        assert server.poll() is None, said
+        time.sleep(0.1)
     raise AssertionError(log.read_text())
 
 
@@ -740,7 +747,7 @@ def is_gone(element: Any) -> bool:
         return True
 
 
-def test_in_a_browser_detections_are_seen_filtered_and_acknowledged(browser, served, logs):
+def test_detections_are_seen_filtered_and_acknowledged_in_a_browser(browser, served, logs):
     address, token = served
     total = len(query(logs, "SELECT 1 FROM detections"))
     browser.get(f"{address}{PAGE}")
@@ -786,7 +793,7 @@ def test_in_a_browser_detections_are_seen_filtered_and_acknowledged(browser, ser
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_in_a_browser_text_stands_out_in_light_and_in_dark(browser, served, scheme):
+def test_text_stands_out_in_light_and_in_dark_in_a_browser(browser, served, scheme):
     address, _ = served
     media = {"features": [{"name": "prefers-color-scheme", "value": scheme}]}
     browser.execute_cdp_cmd("Emulation.setEmulatedMedia", media)
@@ -807,9 +814,65 @@ def brightness(colour: str) -> float:
     return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
 
 
-def test_in_a_browser_a_narrow_window_scrolls_tables_and_not_the_page(browser, served):
+def test_a_narrow_window_scrolls_tables_and_not_the_page_in_a_browser(browser, served):
     address, _ = served
     window = {"width": 390, "height": 800, "deviceScaleFactor": 1, "mobile": True}
     browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", window)
     browser.get(f"{address}{PAGE}")
     assert browser.execute_script("return document.documentElement.scrollWidth") <= 390
+
+
+# The documentation
+
+DOCUMENT = ROOT / "docs" / "datasette.md"
+
+
+def blocks(language: str) -> list[str]:
+    """The code blocks of a language in the documentation."""
+    return re.findall(rf"```{language}\n(.*?)```", DOCUMENT.read_text(encoding="utf-8"), re.DOTALL)
+
+
+def test_the_commands_of_the_documentation_run(tmp_path):
+    shutil.copy(SAMPLE, tmp_path / "app.log")
+    (options,) = blocks("json")
+    (tmp_path / "metadata.json").write_text(options)
+    commands = [line.removeprefix("$ ") for block in blocks("console") for line in block.splitlines()]
+    installation, *others = commands
+    extras = set(re.fullmatch(r'pip install "sqlite-anomaly\[(.*)\]"', installation)[1].split(","))
+    assert extras <= set(distribution("sqlite-anomaly").metadata.get_all("Provides-Extra"))
+    path = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
+    run = partial(
+        subprocess.run, shell=True, cwd=tmp_path, env=os.environ | {"PATH": path}, capture_output=True, text=True
+    )
+    for command in others:
+        # A server does not end; what it would answer can be asked for.
+        ended = run(f"{command} --get /-/anomalies/logs" if command.startswith("datasette") else command)
+        assert ended.returncode == 0, (command, ended.stderr)
+        assert re.search("lines|detections|label", ended.stdout), (command, ended.stdout)
+
+
+def test_the_sql_of_the_documentation_runs_for_visitors(site):
+    label, each = (site.sql(sql)["rows"] for sql in blocks("sql"))
+    assert label[0][0] == "HARDWARE_ISSUE" and label[0][1] > 0.9
+    assert each == []
+
+
+def test_the_screenshot_of_the_documentation_is_small():
+    (name,) = re.findall(r"!\[.+?\]\((.+?)\)", DOCUMENT.read_text(encoding="utf-8"))
+    assert 10_000 < (DOCUMENT.parent / name).stat().st_size < 200_000
+
+
+def test_the_types_of_the_plugins_are_strict(tmp_path):
+    config = ["--strict", "--config-file", ROOT / "python" / "pyproject.toml", "--cache-dir", tmp_path]
+    command = [
+        sys.executable,
+        "-m",
+        "mypy",
+        *config,
+        "-p",
+        "sqlite_anomaly.datasette",
+        "-m",
+        "sqlite_anomaly.sqlite_utils",
+    ]
+    ended = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert ended.returncode == 0, ended.stdout

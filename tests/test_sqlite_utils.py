@@ -170,8 +170,9 @@ def test_a_command_says_what_helps_a_python_without_extensions(sample, command):
 @pytest.mark.parametrize(
     "call",
     [
-        "anomaly_acknowledge('x')", "anomaly_classify('x')", "anomaly_config('model', 'bundled')", "anomaly_init()",
-        "anomaly_label('x')", "anomaly_reset()", "anomaly_score('x')", "anomaly_score_all(256, 0.75)", "anomaly_version()",
+        "anomaly_acknowledge('x')", "anomaly_classify('x')", "anomaly_config('model', 'bundled')",
+        "anomaly_init()", "anomaly_label('x')", "anomaly_reset()", "anomaly_score('x')", "anomaly_score_all(256, 0.75)",
+        "anomaly_version()",
     ],
 )  # fmt: skip
 def test_a_function_says_what_helps_a_python_without_extensions(sample, call):

@@ -71,10 +71,7 @@ def register_commands(cli: click.Group) -> None:
     @click.option("--open", "is_open", is_flag=True, help="Only those that nobody has acknowledged")
     @click.option("--label", default="", help="Only those of this label")
     @output_options
-    @click.pass_context
-    def anomaly_detections(
-        ctx: click.Context, path: str, most: int, is_open: bool, label: str, **output: Any
-    ) -> None:
+    def anomaly_detections(path: str, most: int, is_open: bool, label: str, **output: Any) -> None:
         """List the detections of PATH, newest first, as JSON
 
         Example:
@@ -85,7 +82,7 @@ def register_commands(cli: click.Group) -> None:
         with _errors_told(), closing(sqlite3.connect(":memory:")) as connection:
             _load(connection, None)
         parameters = [("most", str(most)), ("open", str(int(is_open))), ("label", label)]
-        ctx.invoke(cli.commands["query"], path=path, sql=DETECTIONS, param=parameters, **output)
+        click.get_current_context().invoke(cli.commands["query"], path=path, sql=DETECTIONS, param=parameters, **output)
 
 
 def _load(connection: Any, model: str | None) -> None:

@@ -17,7 +17,9 @@ def queries() -> dict[str, dict[str, Any]]:
     """Each file of `sqlite_anomaly/queries`: its name, and its title, description and SQL."""
     folder = files("sqlite_anomaly") / "queries"
     found = [file for file in folder.iterdir() if file.name.endswith(".sql")] if folder.is_dir() else []
-    return {file.name.removesuffix(".sql"): query(file.read_text("utf-8")) for file in sorted(found, key=attrgetter("name"))}
+    return {
+        file.name.removesuffix(".sql"): query(file.read_text("utf-8")) for file in sorted(found, key=attrgetter("name"))
+    }
 
 
 def query(text: str) -> dict[str, Any]:

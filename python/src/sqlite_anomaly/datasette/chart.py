@@ -142,5 +142,5 @@ def _y(value: int, top: int) -> float:
 
 def _tick(highest: int) -> int:
     """A round number that goes at most five times into the highest bar."""
-    rounds = (digit * 10**power for power in range(20) for digit in (1, 2, 5))
+    rounds: Iterator[int] = (digit * 10**power for power in range(20) for digit in (1, 2, 5))
     return next(step for step in rounds if step * 5 >= highest)

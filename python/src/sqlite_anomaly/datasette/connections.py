@@ -84,7 +84,7 @@ def authorize(action: int, first: str | None, second: str | None, database: str 
         is_denied = str(second).startswith("anomaly_") and second not in PERMITTED_FUNCTIONS
     else:
         is_denied = action == sqlite3.SQLITE_READ and first in DENIED_TABLES
-    return sqlite3.SQLITE_DENY if is_denied else sqlite3.SQLITE_OK
+    return int(sqlite3.SQLITE_DENY if is_denied else sqlite3.SQLITE_OK)
 
 
 @contextmanager
