@@ -311,6 +311,12 @@ def test_a_python_that_cannot_load_extensions_is_told_what_helps(site):
         connections.prepare(object(), site.datasette)
 
 
+def test_a_datasette_that_would_lift_the_limits_is_refused(logs, monkeypatch):
+    monkeypatch.setattr(connections, "__version__", "1.0a41")
+    with pytest.raises(connections.Unavailable, match="this is Datasette 1.0a41; .*pip install 'datasette<1'"):
+        Site(logs)
+
+
 # The page
 
 
@@ -418,8 +424,8 @@ def test_texts_of_logs_are_shown_and_not_run(tmp_path, make_site):
 
 def test_times_that_sqlite_does_not_understand_give_way_to_the_detection_s(tmp_path, make_site):
     path = empty(tmp_path / "logs.db")
-    for time in (None, "", "Jun 12 09:00:00", "2026-06-12T11:00:00+02:00", "0000-01-01"):
-        insert(path, timestamp_iso=time)
+    for timestamp in (None, "", "Jun 12 09:00:00", "2026-06-12T11:00:00+02:00", "0000-01-01"):
+        insert(path, timestamp_iso=timestamp)
     insert(path, timestamp_iso="", detected_at="never")
     html = make_site(path).get(PAGE).text
     label = "SECURITY_ANOMALY"

@@ -14,6 +14,7 @@ from typing import Any
 import click
 from datasette.utils import StartupError
 from datasette.utils.sqlite import sqlite3
+from datasette.version import __version__
 
 from sqlite_anomaly import SqliteAnomalyError, load
 
@@ -58,6 +59,9 @@ def options(datasette: Any) -> dict[str, Any]:
 
 def prepare(connection: Any, datasette: Any) -> None:
     """Loads the extension with its model, and holds what the connection may do."""
+    # The alphas of Datasette 1 set authorizers of their own, and leave none behind.
+    if not __version__.startswith("0."):
+        raise Unavailable(f"{PLUGIN}: this is Datasette {__version__}; the plugin is for 0.65, pip install 'datasette<1'")
     try:
         load(connection, model=options(datasette).get("model", "bundled"))
     except (SqliteAnomalyError, sqlite3.Error) as error:
