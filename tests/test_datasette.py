@@ -694,6 +694,17 @@ def test_a_database_without_the_tables_has_no_canned_queries(tmp_path, make_site
     assert make_site(tmp_path / "plain.db").get("/plain/one").status_code == 404
 
 
+@pytest.mark.parametrize("table", ["detections", "log_entries", "anomaly_runs"])
+def test_who_may_not_see_a_table_does_not_see_it_through_a_query(logs, make_site, table):
+    tables = {"databases": {"logs": {"allow_sql": False, "tables": {table: {"allow": ROOT_ACTOR}}}}}
+    site = make_site(logs, metadata=tables)
+    address = f"/logs/{next(iter(canned.queries()))}.json"
+    assert site.get(address).status_code == 403
+    assert site.get(address, ROOT_ACTOR).status_code == 200
+    assert "Ready queries" not in site.get(PAGE).text
+    assert "Ready queries" in site.get(PAGE, ROOT_ACTOR).text
+
+
 def test_filters_read_back_what_they_wrote():
     filters = Filters("A&B", source="x y", acknowledged="1", since="2026-06-12T10:00", until="2026-06-12T10:00:01")
     written = filters.query_string(page=3)

@@ -7,6 +7,7 @@ shows, `chart` draws it, `pages` answers requests and `canned` reads the queries
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
+from functools import partial
 from typing import Any
 
 from datasette import hookimpl
@@ -14,7 +15,6 @@ from datasette.utils import actor_matches_allow
 
 from sqlite_anomaly.datasette import canned, connections, detections, pages
 
-ACKNOWLEDGE = pages.ACKNOWLEDGE
 DEFAULT_ALLOW = {"id": "root"}
 
 Links = Callable[[], Awaitable[list[dict[str, str]]]]
@@ -43,9 +43,11 @@ def register_routes() -> list[tuple[str, Any]]:
 
 
 @hookimpl
-def permission_allowed(datasette: Any, actor: dict[str, Any] | None, action: str) -> bool | None:
-    """Lets those acknowledge whom the plugin's `allow_acknowledge` names, root unless told otherwise."""
-    if action != ACKNOWLEDGE:
+def permission_allowed(datasette: Any, actor: dict[str, Any] | None, action: str, resource: Any) -> Any:
+    """Who may acknowledge: whom the plugin's `allow_acknowledge` names. Who may see a query that comes along."""
+    if action == "view-query":
+        return partial(pages.view_query, datasette, actor, *resource)
+    if action != pages.ACKNOWLEDGE:
         return None
     allow = connections.options(datasette).get("allow_acknowledge", DEFAULT_ALLOW)
     return True if actor is not None and actor_matches_allow(actor, allow) else None

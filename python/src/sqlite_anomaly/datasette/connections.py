@@ -61,7 +61,9 @@ def prepare(connection: Any, datasette: Any) -> None:
     """Loads the extension with its model, and holds what the connection may do."""
     # The alphas of Datasette 1 set authorizers of their own, and leave none behind.
     if not __version__.startswith("0."):
-        raise Unavailable(f"{PLUGIN}: this is Datasette {__version__}; the plugin is for 0.65, pip install 'datasette<1'")
+        raise Unavailable(
+            f"{PLUGIN}: this is Datasette {__version__}; the plugin is for 0.65, pip install 'datasette<1'"
+        )
     try:
         load(connection, model=options(datasette).get("model", "bundled"))
     except (SqliteAnomalyError, sqlite3.Error) as error:

@@ -17,6 +17,8 @@ from sqlite_anomaly.datasette.detections import Detections, Filters, are_in
 
 ACKNOWLEDGE = "anomaly-acknowledge"
 TABLE = "detections"
+# What the queries that come along read. Datasette asks nobody's leave for the tables of a canned query.
+QUERIED_TABLES = [TABLE, "log_entries", "anomaly_runs"]
 
 
 def path(datasette: Any, database: str, suffix: str = "") -> str:
@@ -32,6 +34,12 @@ async def databases(datasette: Any, actor: dict[str, Any] | None) -> list[str]:
         for name, database in datasette.databases.items()
         if name != "_internal" and await are_in(database) and await _may_see(datasette, actor, name)
     ]
+
+
+async def view_query(datasette: Any, actor: dict[str, Any] | None, database: str, name: str) -> bool | None:
+    """Refuses a query that comes with the package where this visitor may not see every table that it reads."""
+    is_refused = name in canned.queries() and not await _may_query(datasette, actor, database)
+    return False if is_refused else None
 
 
 async def index(datasette: Any, request: Any) -> Response:
@@ -61,9 +69,8 @@ async def anomalies(datasette: Any, request: Any) -> Response:
     except QueryInterrupted:
         page["problem"] = "There are too many detections to read within this server's time limit. Name a range of time."
         return await _html(datasette, request, "anomaly_problem.html", page, 503)
-    page["queries"] = [
-        (query["title"], datasette.urls.query(database.name, name)) for name, query in canned.queries().items()
-    ]
+    queries = canned.queries() if await _may_query(datasette, request.actor, database.name) else {}
+    page["queries"] = [(query["title"], datasette.urls.query(database.name, name)) for name, query in queries.items()]
     return await _html(datasette, request, "anomaly_detections.html", page)
 
 
@@ -137,13 +144,17 @@ def _page_number(request: Any) -> int:
     return int(text) if text.isascii() and text.isdigit() and 0 < int(text) < 10**6 else 1
 
 
-def _permissions(database: str) -> list[Any]:
-    return [("view-table", (database, TABLE)), ("view-database", database), "view-instance"]
+def _permissions(database: str, table: str = TABLE) -> list[Any]:
+    return [("view-table", (database, table)), ("view-database", database), "view-instance"]
 
 
-async def _may_see(datasette: Any, actor: dict[str, Any] | None, database: str) -> bool:
-    visible, _ = await datasette.check_visibility(actor, permissions=_permissions(database))
+async def _may_see(datasette: Any, actor: dict[str, Any] | None, database: str, table: str = TABLE) -> bool:
+    visible, _ = await datasette.check_visibility(actor, permissions=_permissions(database, table))
     return bool(visible)
+
+
+async def _may_query(datasette: Any, actor: dict[str, Any] | None, database: str) -> bool:
+    return all([await _may_see(datasette, actor, database, table) for table in QUERIED_TABLES])
 
 
 async def _may_acknowledge(datasette: Any, actor: dict[str, Any] | None, database: Any) -> bool:
