@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import threading
 import time
@@ -357,6 +358,16 @@ def test_a_wal_database_is_read_while_it_is_scored(opened):
     assert one(reader, PENDING) == 400
     rows.fetchall()
     assert one(reader, PENDING) == 0
+
+
+def test_a_progress_handler_that_looks_at_a_clock_ends_a_call_that_classifies_much(db):
+    texts = json.dumps([" ".join(("ok", "slow")[bit == "1"] for bit in f"{number:012b}") for number in range(2000)])
+    looks = itertools.count(1)
+    db.set_progress_handler(lambda: next(looks) > 2, 1000)
+    assert "interrupted" in error_of(db, "SELECT count(*) FROM anomaly_classify_each(?)", texts)
+    db.set_progress_handler(None, 0)
+    assert status(db)["cached_texts"] == 0  # it ended before all were classified
+    assert one(db, "SELECT count(label) FROM anomaly_classify_each(?)", texts) == 2000
 
 
 def test_a_database_whose_file_was_deleted_says_so(path):

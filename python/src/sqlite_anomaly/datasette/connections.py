@@ -1,14 +1,14 @@
 """What a connection of Datasette is given, and what the SQL of its visitors may do with it.
 
 Visitors of Datasette write SQL of their own, and that is top-level SQL, which the extension trusts. So an authorizer
-denies all its functions but those that only classify, and a statement that classifies ends in time.
+denies all its functions but those that only classify. (Datasette's own time limit ends those: before each few texts the
+extension lets SQLite call the progress handler.)
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
-from time import monotonic
 from typing import Any
 
 import click
@@ -23,33 +23,9 @@ PLUGIN = "sqlite-anomaly"
 PERMITTED_FUNCTIONS = frozenset({"anomaly_classify", "anomaly_label", "anomaly_score", "anomaly_version"})
 DENIED_TABLES = frozenset({"anomaly_detections", "anomaly_score_pending", "anomaly_status"})
 
-# What the extension runs to learn whether it was interrupted, as SQLite traces a statement inside another.
-CHECK = "-- SELECT 1"
-
 
 class Unavailable(StartupError, click.ClickException):
     """The extension or its model cannot be used; Datasette ends with this text rather than with a traceback."""
-
-
-class TimeLimit:
-    """A trace callback that ends a statement which classifies for longer than Datasette lets statements run.
-
-    Datasette counts instructions of SQLite between two looks at its clock. A function call is one of them, however many
-    texts it classifies; but before each few the extension looks whether it was interrupted.
-    """
-
-    def __init__(self, connection: Any, seconds: float) -> None:
-        self._connection = connection
-        self._seconds = seconds
-        self._started = monotonic()
-
-    def __call__(self, sql: str) -> None:
-        """Is called as each statement starts; for one inside another, with `-- ` and its text."""
-        if sql == CHECK:
-            if monotonic() - self._started > self._seconds:
-                self._connection.interrupt()
-        elif not sql.startswith("-- ") or "\n" in sql:
-            self._started = monotonic()
 
 
 def options(datasette: Any) -> dict[str, Any]:
@@ -68,7 +44,6 @@ def prepare(connection: Any, datasette: Any) -> None:
         load(connection, model=options(datasette).get("model", "bundled"))
     except (SqliteAnomalyError, sqlite3.Error) as error:
         raise _unavailable(error) from error
-    connection.set_trace_callback(TimeLimit(connection, datasette.setting("sql_time_limit_ms") / 1000))
     connection.set_authorizer(authorize)
 
 
@@ -76,8 +51,6 @@ def check(datasette: Any) -> None:
     """Asks the model once, so that a broken one is told to the operator and not to visitors."""
     with closing(sqlite3.connect(":memory:")) as connection:
         prepare(connection, datasette)
-        # Reading a model may take longer than a query of a visitor.
-        connection.set_trace_callback(None)
         try:
             connection.execute("SELECT anomaly_label('ok')").fetchall()
         except sqlite3.Error as error:
