@@ -80,9 +80,10 @@ function stagePlatform(folder, template) {
   });
 }
 
-/** npm runs as this process does: by the same node. */
+/** npm runs as this process does: by the same node, which lies in bin/ but on Windows. */
 function pack(folder) {
-  const npm = process.env.npm_execpath ?? join(dirname(process.execPath), "../lib/node_modules/npm/bin/npm-cli.js");
+  const home = join(dirname(process.execPath), process.platform === "win32" ? "." : "..");
+  const npm = process.env.npm_execpath ?? join(home, "lib/node_modules/npm/bin/npm-cli.js");
   mkdirSync(options.out, { recursive: true });
   execFileSync(process.execPath, [npm, "pack", "--loglevel=error", "--pack-destination", resolve(options.out)], {
     cwd: folder,
