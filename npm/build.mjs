@@ -41,8 +41,14 @@ function fresh(folder) {
   mkdirSync(folder, { recursive: true });
 }
 
+/** npm publishes with provenance only what names the repository that its workflow ran for. */
+function repository() {
+  const { GITHUB_SERVER_URL: server, GITHUB_REPOSITORY: name } = process.env;
+  return name && { repository: { type: "git", url: `git+${server}/${name}.git` } };
+}
+
 function write(folder, manifest) {
-  writeFileSync(join(folder, "package.json"), `${JSON.stringify(manifest, null, 2)}\n`);
+  writeFileSync(join(folder, "package.json"), `${JSON.stringify({ ...manifest, ...repository() }, null, 2)}\n`);
 }
 
 function stageMain(folder, template, platforms) {
