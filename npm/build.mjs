@@ -41,8 +41,14 @@ function fresh(folder) {
   mkdirSync(folder, { recursive: true });
 }
 
+/** npm publishes with provenance only what names the repository that its workflow ran for. */
+function repository() {
+  const { GITHUB_SERVER_URL: server, GITHUB_REPOSITORY: name } = process.env;
+  return name && { repository: { type: "git", url: `git+${server}/${name}.git` } };
+}
+
 function write(folder, manifest) {
-  writeFileSync(join(folder, "package.json"), `${JSON.stringify(manifest, null, 2)}\n`);
+  writeFileSync(join(folder, "package.json"), `${JSON.stringify({ ...manifest, ...repository() }, null, 2)}\n`);
 }
 
 function stageMain(folder, template, platforms) {
@@ -80,9 +86,10 @@ function stagePlatform(folder, template) {
   });
 }
 
-/** npm runs as this process does: by the same node. */
+/** npm runs as this process does: by the same node, which lies in bin/ but on Windows. */
 function pack(folder) {
-  const npm = process.env.npm_execpath ?? join(dirname(process.execPath), "../lib/node_modules/npm/bin/npm-cli.js");
+  const home = join(dirname(process.execPath), process.platform === "win32" ? "." : "..");
+  const npm = process.env.npm_execpath ?? join(home, "lib/node_modules/npm/bin/npm-cli.js");
   mkdirSync(options.out, { recursive: true });
   execFileSync(process.execPath, [npm, "pack", "--loglevel=error", "--pack-destination", resolve(options.out)], {
     cwd: folder,

@@ -6,6 +6,7 @@ The tests run against `dist/` as `make dist` assembles it; ANOMALY_DIST names an
 from __future__ import annotations
 
 import os
+import shutil
 import sys
 from pathlib import Path
 
@@ -42,6 +43,12 @@ def connect(path: str | Path = ":memory:", *, extension: Path = EXTENSION, **opt
     connection.enable_load_extension(True)
     connection.load_extension(str(extension))
     return connection
+
+
+def copy_product(target: Path) -> Path:
+    """Copies what `dist/` is made of, without the release files that lie beside it."""
+    released = shutil.ignore_patterns("*.tar.gz", "*.zip", "*.whl", "*.tgz", "SHA256SUMS")
+    return shutil.copytree(DIST, target, ignore=released)
 
 
 def one(connection, sql: str, *parameters):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
 
@@ -67,3 +68,20 @@ def test_the_page_has_a_place_for_every_table(tmp_path, monkeypatch):
     ]
     report.publish(report.tables(sections, 2), sections[0])
     assert page.read_text(encoding="utf-8").count("1,234") >= len(report.WAYS)
+
+
+def test_the_readme_s_figures_are_those_of_the_page():
+    page = (ROOT / "BENCHMARKS.md").read_text(encoding="utf-8")
+    table = page.split("<!-- ways -->")[1].split("<!-- end -->")[0]
+    rates = {cells[1].strip(): cells[2].strip() for row in table.splitlines() if len(cells := row.split("|")) > 2}
+    beside = (ROOT / "README.md").read_text(encoding="utf-8").split("\n## Beside other ways\n")[1].split("\n## ")[0]
+    shown = {
+        cells[1].strip(): [cell.strip() for cell in cells[2:4]]
+        for row in beside.splitlines()
+        if len(cells := row.split("|")) > 3
+    }
+    assert shown["rows a second, same float32 model"] == [rates[report.WAYS["fp32"]], rates[report.WAYS["seed"]]]
+    assert shown["rows a second, bundled model"][0] == rates[report.WAYS["bundled"]]
+    sources = page.split("\n## Beside other ways\n")[1]
+    for cell in shown["rows a second, same float32 model"] + shown["first answer (processor time)"]:
+        assert f"| {cell.removesuffix(' s')} |" in sources

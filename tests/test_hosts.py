@@ -10,7 +10,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from conftest import DIST, EXTENSION, MODELS, ROOT, SUFFIX
+from conftest import DIST, EXTENSION, MODELS, ROOT, SUFFIX, copy_product
 
 LINE = "Failed password for root from 10.0.0.1 port 22 ssh2"
 CLASSIFY = f"SELECT anomaly_config('model', 'bundled'); SELECT anomaly_classify('{LINE}');"
@@ -55,7 +55,7 @@ def test_the_shell_classifies_with_the_bundled_model():
 
 
 def test_dist_works_wherever_it_is_copied(tmp_path):
-    shutil.copytree(DIST, tmp_path / "über all")
+    copy_product(tmp_path / "über all")
     done = shell(load(tmp_path / "über all"), CLASSIFY)
     assert ("SECURITY_ANOMALY" in done.stdout, done.stderr) == (True, "")
 

@@ -241,12 +241,31 @@ def product_files() -> list[Path]:
     return libraries + [path for name in ("model", "licenses") for path in (DIST / name).rglob("*") if path.is_file()]
 
 
+def manifest(package: Path) -> dict:
+    """The package.json of a packed package."""
+    return json.load(tarfile.open(package).extractfile("package/package.json"))
+
+
 def test_the_version_is_that_of_the_crate(packed):
-    manifests = [json.load(tarfile.open(package).extractfile("package/package.json")) for package in packed]
-    main, platform = manifests
+    main, platform = map(manifest, packed)
     assert main["version"] == platform["version"] == VERSION
     assert main["optionalDependencies"] == {platform["name"]: VERSION}
     assert "private" not in main
+
+
+def test_a_workflow_of_github_packs_with_its_repository_and_all_platforms(tmp_path, monkeypatch):
+    monkeypatch.setenv("GITHUB_SERVER_URL", "https://example.org")
+    monkeypatch.setenv("GITHUB_REPOSITORY", "owner/name")
+    dist = tmp_path / "dist"
+    for name in (EXTENSION.with_suffix(SUFFIX).name, next(DIST.glob("*onnxruntime*")).name, "model/x", "licenses/x"):
+        (dist / name).parent.mkdir(parents=True, exist_ok=True)
+        (dist / name).touch()
+    platforms = ["linux-x64", "win32-x64"]
+    options = ["--dist", dist, "--out", tmp_path, "--platforms", ",".join(platforms)]
+    main, platform = succeeded(node(ROOT / "npm" / "build.mjs", *options, cwd=ROOT)).split()
+    for name in (main, platform):
+        assert manifest(tmp_path / name)["repository"]["url"] == "git+https://example.org/owner/name.git"
+    assert list(manifest(tmp_path / main)["optionalDependencies"]) == [f"@sqlite-anomaly/{name}" for name in platforms]
 
 
 def test_the_lock_names_no_registry():
