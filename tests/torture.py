@@ -105,10 +105,10 @@ def finish(child: subprocess.Popen[str]) -> str:
 
 
 def growing(until: Callable[[int], bool]) -> Iterable[int]:
-    """1, 2, 3, … until `until` says that the last was too much; the short form goes in growing steps."""
+    """1, 2, 3, … until `until` says that the last was too much; in growing steps, of the long form from 1,000 on."""
     moment = 1
     while True:
         yield moment
         if until(moment):
             return
-        moment += 1 + scaled(moment // 4, 0)
+        moment += 1 + moment // scaled(4, 1000)
