@@ -7,7 +7,7 @@ import shutil
 from pathlib import Path
 
 import pytest
-from conftest import MODELS
+from conftest import MODELS, error_of
 from test_memory import megabytes
 
 EMPTY_TRIE = "AAAAAA=="
@@ -42,3 +42,23 @@ def test_a_tokenizer_that_panics_on_every_text_leaks_nothing(tmp_path):
     (folder / "tokenizer.json").write_text(json.dumps(tokenizer))
     (growth,) = megabytes(REFUSED, folder, 20)
     assert growth < 5
+
+
+LONG = "x" * 1_000_000
+
+
+@pytest.mark.parametrize(
+    ("sql", "argument", "remedy"),
+    [
+        ("SELECT * FROM anomaly_classify_each(?)", json.dumps(LONG), "json_group_array"),
+        ("SELECT anomaly_config('model', ?)", LONG, "bundled"),
+        ("SELECT anomaly_config('model', ?)", f"org/{LONG}", "bundled"),
+        ("SELECT anomaly_config('model', ?)", f"org/name@{LONG}", "bundled"),
+    ],
+    ids=["classify_each", "folder", "hub", "revision"],
+)
+def test_an_error_is_not_as_long_as_what_was_passed(db, sql, argument, remedy):
+    """classify_each: what serde_json says of a text that is no list holds the text; so did what names a model."""
+    error = error_of(db, sql, argument)
+    assert len(error) < 4000
+    assert remedy in error
