@@ -42,7 +42,8 @@ pub fn helpful(failure: &Failure) {
     hold(!WITHOUT_WORDS.contains(&text.as_str()), format_args!("an error without words: {failure}"));
     hold(!text.contains("a defect in sqlite-anomaly"), failure);
     hold(![INTERNAL, MEMORY, MISUSE].contains(&(code & 0xff)), failure);
-    hold(text.len() <= LONGEST, format_args!("an error of {} bytes: {failure}", text.len()));
+    let length = text.chars().count();
+    hold(length <= LONGEST, format_args!("an error of {length} characters: {failure}"));
 }
 
 /// The rows, or none where there is an error, which is a helpful one.
