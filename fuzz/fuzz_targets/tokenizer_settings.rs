@@ -6,7 +6,7 @@ use sqlite_anomaly_fuzz::folder::Folder;
 use sqlite_anomaly_fuzz::json;
 
 thread_local! {
-    static FOLDER: Folder = Folder::new();
+    static FOLDER: Folder = Folder::lay_out();
 }
 
 fuzz_target!(|data: &[u8]| {

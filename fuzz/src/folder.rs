@@ -26,8 +26,8 @@ pub struct Folder {
 }
 
 impl Folder {
-    /// The folder, with the files of `levels`.
-    pub fn new() -> Self {
+    /// Makes the folder, with the files of `levels`.
+    pub fn lay_out() -> Self {
         let path = env::temp_dir().join(format!("sqlite-anomaly-fuzz-{}", process::id()));
         let folder = Self { path };
         fs::create_dir_all(&folder.path).unwrap_or_else(|error| folder.unwritable(&error));
