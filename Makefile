@@ -18,6 +18,11 @@ LOGS ?= ../shared/logs
 VENV := training/.venv
 TRAIN_PYTHON := $(VENV)/bin/python
 BENCH_VENV := benches/.venv
+CARGO_FUZZ := target/tools/bin/cargo-fuzz
+FUZZ_TARGETS := $(patsubst fuzz/fuzz_targets/%.rs,fuzz-%,$(wildcard fuzz/fuzz_targets/*.rs))
+# How long each fuzz target runs, how long one input may take, and how much memory.
+FUZZ_SECONDS ?= 60
+FUZZ_LIMITS := -max_total_time=$(FUZZ_SECONDS) -timeout=20 -rss_limit_mb=2048 -max_len=8192 -len_control=0
 
 # The ONNX Runtime of the training and of the benchmarks is not to report to its maker either.
 export ORT_DISABLE_TELEMETRY := 1
@@ -25,6 +30,7 @@ export ORT_DISABLE_TELEMETRY := 1
 .DEFAULT_GOAL := help
 .PHONY: help demo dist wheel npm release checksums version notes test test-shipped soak valgrind parity bench check deny \
 	workflows picture screenshot fmt train eval clean need-rust need-python need-sqlite
+.PHONY: fuzz $(FUZZ_TARGETS) asan need-cxx
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -73,6 +79,20 @@ test-shipped: need-sqlite $(PACKAGES)/.installed ## Run the tests of its hosts o
 
 soak: dist need-sqlite $(PACKAGES)/.installed ## Run the tests that mistreat databases and the process in their long form
 	ANOMALY_SOAK=1 PYTHONPATH=$(CURDIR)/$(PACKAGES) $(PYTHON) -m pytest -q -m soak tests $(PLUGIN_TESTS:%=--ignore=%)
+	$(MAKE) fuzz FUZZ_SECONDS=3600
+
+fuzz: $(FUZZ_TARGETS) ## Fuzz the SQL functions, a model's files and odd schemas, FUZZ_SECONDS=60 each (on Linux)
+
+# What is found to be new lies under target/: the inputs that are committed only start it. The sanitizers are behind a
+# switch of the stable compiler.
+$(FUZZ_TARGETS): fuzz-%: dist need-cxx need-sqlite $(CARGO_FUZZ)
+	@mkdir -p target/fuzz/corpus/$* target/fuzz/files
+	RUSTC_BOOTSTRAP=1 ORT_DYLIB_PATH=$(CURDIR)/dist/libonnxruntime.so TMPDIR=$(CURDIR)/target/fuzz/files \
+		$(CARGO_FUZZ) run --target-dir target/fuzz $* target/fuzz/corpus/$* fuzz/corpus/$* -- $(FUZZ_LIMITS)
+
+asan: need-rust ## Run the Rust tests under AddressSanitizer and LeakSanitizer (on Linux)
+	RUSTC_BOOTSTRAP=1 RUSTFLAGS=-Zsanitizer=address cargo test --locked --quiet --lib --target-dir target/asan \
+		--target $(shell rustc -vV 2>/dev/null | awk '/^host/ { print $$2 }')
 
 valgrind: dist need-sqlite ## Look for leaks and bad memory accesses (on Linux, with valgrind)
 	@command -v valgrind >/dev/null || { echo "valgrind is missing: apt-get install valgrind"; exit 1; }
@@ -90,10 +110,12 @@ bench: dist need-sqlite $(BENCH_VENV)/.installed ## Measure speed beside the see
 	PYTHONPATH=benches:tests SQLITE="$(SQLITE)" $(BENCH_VENV)/bin/python -m whole.run --seed $(SEED) --logs $(LOGS) $(BENCH)
 	cargo bench --locked
 
-check: need-rust ## Formatting and lints, as CI asks for them
+check: need-rust need-cxx ## Formatting and lints, as CI asks for them
 	cargo fmt --check
 	cargo fmt --check --manifest-path examples/rust/Cargo.toml
+	cargo fmt --check --manifest-path fuzz/Cargo.toml
 	cargo clippy --locked --all-targets -- -D warnings
+	cargo clippy --locked --manifest-path fuzz/Cargo.toml --target-dir target -- -D warnings
 
 deny: need-rust target/tools/bin/cargo-deny ## Look at the licences and sources of all dependencies (of known faults too: DENY=advisories)
 	target/tools/bin/cargo-deny --locked check $(or $(DENY),licenses bans sources)
@@ -108,6 +130,7 @@ picture: dist need-sqlite ## Draw docs/demo.svg anew: what the demo prints
 fmt: need-rust ## Format the Rust code
 	cargo fmt
 	cargo fmt --manifest-path examples/rust/Cargo.toml
+	cargo fmt --manifest-path fuzz/Cargo.toml
 
 train: $(VENV)/.installed ## Train the bundled model anew from the corpus (under an hour on two cores)
 	$(TRAIN_PYTHON) training/train.py
@@ -121,6 +144,9 @@ clean: ## Remove what was built
 
 target/tools/bin/cargo-deny:
 	cargo install --quiet cargo-deny --version 0.20.2 --locked --root target/tools
+
+$(CARGO_FUZZ):
+	cargo install --quiet cargo-fuzz --version 0.13.1 --locked --root target/tools
 
 $(PACKAGES)/.installed: tests/requirements.txt
 	@rm -rf $(PACKAGES)
@@ -167,6 +193,9 @@ target/workflows/.installed: .github/requirements.txt
 need-rust:
 	@command -v cargo >/dev/null || { echo "Rust is missing: install it with rustup (the site rustup.rs says how)"; exit 1; }
 	@test "$(OS)" = Windows_NT || command -v cc >/dev/null || command -v clang >/dev/null || { echo "A linker is missing: apt-get install gcc, or xcode-select --install"; exit 1; }
+
+need-cxx: need-rust
+	@command -v c++ >/dev/null || { echo "A C++ compiler is missing, for libFuzzer: apt-get install g++"; exit 1; }
 
 need-python:
 	@command -v $(PYTHON) >/dev/null || { echo "Python 3 is missing: apt-get install python3 python3-pip, or brew install python"; exit 1; }

@@ -45,7 +45,7 @@ impl Error {
     /// An error of the given kind; `message` names the thing and the remedy.
     pub fn new(kind: Kind, message: impl Into<String>) -> Self {
         // Hosts read the text as a C string.
-        Self { kind, message: message.into().replace('\0', "\u{fffd}") }
+        Self { kind, message: readable(message.into()).replace('\0', "\u{fffd}") }
     }
 
     /// An argument or setting that cannot be used.
@@ -115,6 +115,20 @@ impl Error {
     }
 }
 
+/// The text, without its middle where it is long: what others say of an argument or a file may hold all of it, and the
+/// remedy stands at the end.
+fn readable(message: String) -> String {
+    const AT_EACH_END: usize = 1000;
+    let head = message.char_indices().nth(AT_EACH_END).map(|(end, _)| end);
+    let tail = message.char_indices().rev().nth(AT_EACH_END - 1).map(|(start, _)| start);
+    match (head, tail) {
+        (Some(head), Some(tail)) if head < tail => {
+            format!("{} … {}", &message[..head], &message[tail..])
+        }
+        _ => message,
+    }
+}
+
 /// The first 80 characters: an error text must stay readable whatever was passed.
 pub fn abridged(value: &str) -> String {
     match value.char_indices().nth(80) {
@@ -146,5 +160,15 @@ mod tests {
     #[test]
     fn context_stands_in_front() {
         assert_eq!(Error::model("no tokenizer").context("model 'm'").to_string(), "model 'm': no tokenizer");
+    }
+
+    #[test]
+    fn a_long_text_keeps_its_ends() {
+        let text = format!("model '{}': no folder; save it", "é".repeat(5000));
+        let error = Error::model(text).to_string();
+        assert!(error.starts_with("model 'é") && error.ends_with("é': no folder; save it"), "{error}");
+        assert_eq!(error.chars().count(), 2003);
+        let whole = "é".repeat(2000);
+        assert_eq!(Error::model(whole.clone()).to_string(), whole);
     }
 }
