@@ -1,4 +1,4 @@
--- What keeps the cost of a batch independent of the size of the tables, and the view of the last runs.
+-- What keeps the cost of a batch independent of the size of the tables.
 
 -- The queue of anomaly_score_pending: newest first, and an entry leaves it as it is scored.
 CREATE INDEX IF NOT EXISTS anomaly_pending ON log_entries (ingest_time DESC, tenant_id)
@@ -9,10 +9,3 @@ CREATE INDEX IF NOT EXISTS anomaly_detections_newest ON detections (detected_at 
 
 -- anomaly_recent_runs and anomaly_status list the newest first.
 CREATE INDEX IF NOT EXISTS anomaly_runs_newest ON anomaly_runs (started DESC);
-
-CREATE VIEW IF NOT EXISTS anomaly_recent_runs AS
-SELECT started, finished, model, revision, substr(sha256, 1, 12) AS sha256, threshold,
-       scored, detections, failed, remaining, error, tenant_id
-FROM anomaly_runs
-ORDER BY started DESC
-LIMIT 20;

@@ -50,3 +50,11 @@ CREATE TABLE IF NOT EXISTS anomaly_runs (
     remaining  INTEGER,
     error      TEXT
 );
+
+-- The last runs, newest first.
+CREATE VIEW IF NOT EXISTS anomaly_recent_runs AS
+SELECT started, finished, model, revision, substr(sha256, 1, 12) AS sha256, threshold,
+       scored, detections, failed, remaining, error, tenant_id
+FROM anomaly_runs
+ORDER BY started DESC
+LIMIT 20;

@@ -28,10 +28,10 @@ def test_init_makes_the_tables_and_a_second_time_nothing(empty):
         "created table log_entries",
         "created table detections",
         "created table anomaly_runs",
+        "created view anomaly_recent_runs",
         "created index anomaly_pending",
         "created index anomaly_detections_newest",
         "created index anomaly_runs_newest",
-        "created view anomaly_recent_runs",
     ]
     assert init(empty) == []
 
@@ -70,10 +70,10 @@ def test_a_database_of_the_seed_is_migrated_without_losing_a_row(empty):
     before = empty.execute("SELECT * FROM log_entries").fetchall()
     assert init(empty) == [
         "created table anomaly_runs",
+        "created view anomaly_recent_runs",
         "created index anomaly_pending",
         "created index anomaly_detections_newest",
         "created index anomaly_runs_newest",
-        "created view anomaly_recent_runs",
         "created index anomaly_detections_entry",
         "added column detections.scorer",
     ]

@@ -90,7 +90,7 @@ fn make(database: &Database, timeout: Duration) -> Result<Vec<String>> {
         }
         // The only write that changes nothing and needs no table.
         let version: i64 = database.value("PRAGMA user_version", [])?;
-        Ok((objects(database)?, format!("PRAGMA\"user_version\"={version};")))
+        Ok((objects(database)?, format!("PRAGMA user_version = {version}")))
     })?;
     let added = atomically(database, timeout, Some(&undo), |database| {
         database.execute(TABLES)?;
@@ -107,10 +107,13 @@ fn make(database: &Database, timeout: Duration) -> Result<Vec<String>> {
             let problem = format!("table {} is not the one that this makes; {FOREIGN}", RUNS.name);
             return Err(Error::new(Kind::Database(rusqlite::ffi::SQLITE_ERROR), problem));
         }
-        let index = missing_index(database)?;
-        database.execute(INDEXES)?;
-        index.map_or(Ok(()), |sql| database.execute(sql))?;
         Ok(added)
+    })?;
+    // Each index is a transaction of its own: as one is made all prepared statements expire, and those that end a
+    // transaction of ours could not be prepared again where the host no longer wants it.
+    wait_while_locked(database, timeout, || {
+        database.execute(INDEXES)?;
+        missing_index(database)?.map_or(Ok(()), |sql| database.execute(sql))
     })?;
     let after = wait_while_locked(database, timeout, || objects(database))?;
     let created = after.into_iter().filter(|object| !before.contains(object));

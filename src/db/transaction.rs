@@ -21,9 +21,7 @@ use crate::error::{Error, Result};
 /// What ends it is prepared before it begins: the host's authorizer may allow a savepoint and refuse what ends one, which
 /// must be found out while nothing is open. `undo` is a statement that writes nothing: on an interrupted connection
 /// SQLite refuses to run `ROLLBACK`, but an interrupted write ends the transaction
-/// (<https://www.sqlite.org/c3ref/interrupt.html>). Work that makes an index, whereby all prepared statements expire, needs
-/// an `undo` without white space and with a semicolon at its end: SQLite's parser looks for an interrupt where it meets
-/// white space or the end of the text, and so prepares that one on an interrupted connection too.
+/// (<https://www.sqlite.org/c3ref/interrupt.html>). `work` makes no index, for then all prepared statements expire.
 pub(super) fn atomically<T>(
     database: &Database,
     timeout: Duration,
@@ -65,7 +63,7 @@ struct Savepoint<'d> {
     database: &'d Database,
     release: Statement<'d>,
     rollback: Statement<'d>,
-    undo: Option<(&'d str, Statement<'d>)>,
+    undo: Option<Statement<'d>>,
     /// Whether its release commits.
     outermost: bool,
     open: bool,
@@ -78,7 +76,7 @@ impl<'d> Savepoint<'d> {
         let release = prepare("RELEASE sqlite_anomaly")?;
         // To release the outermost is to commit, which readers can refuse; they cannot refuse a rollback.
         let rollback = prepare(if outermost { "ROLLBACK" } else { "ROLLBACK TO sqlite_anomaly" })?;
-        let undo = undo.map(|sql| Ok::<_, Error>((sql, prepare(sql)?))).transpose()?;
+        let undo = undo.map(prepare).transpose()?;
         let mut savepoint = Self { database, release, rollback, undo, outermost, open: true };
         // A progress handler can end it after it has had its effect, and a transaction is open then; an inner savepoint
         // that is left holds nothing.
@@ -118,11 +116,8 @@ impl Drop for Savepoint<'_> {
         if self.roll_back().is_ok() || !is_left() {
             return;
         }
-        if let Some((sql, undo)) = &mut self.undo {
+        if let Some(undo) = &mut self.undo {
             let _ = database.write(undo, []);
-            if is_left() {
-                let _ = database.connection.prepare(sql).map(|mut undo| database.write(&mut undo, []));
-            }
         }
         // It may have been refused by a progress handler that says no but once.
         if is_left() {
