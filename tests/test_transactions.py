@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import json
 import threading
@@ -358,6 +359,27 @@ def test_a_wal_database_is_read_while_it_is_scored(opened):
     assert one(reader, PENDING) == 400
     rows.fetchall()
     assert one(reader, PENDING) == 0
+
+
+@pytest.mark.parametrize("late", range(6))
+def test_a_commit_that_a_progress_handler_stops_too_late_counts(db, late):
+    insert(db, *["failed failed"] * 4)
+    # The steps since the release began that commits; none before it did.
+    steps = None
+
+    def trace(sql: str) -> None:
+        nonlocal steps
+        if "RELEASE" in sql and steps is None:
+            steps = itertools.count()
+
+    db.set_trace_callback(trace)
+    db.set_progress_handler(lambda: steps is not None and next(steps) == late, 1)
+    with contextlib.suppress(SQLITE.OperationalError):
+        db.execute("SELECT anomaly_score_all(2)").fetchall()
+    db.set_progress_handler(None, 0)
+    assert steps is not None and not db.in_transaction
+    assert one(db, "SELECT total(scored) FROM anomaly_runs") == 4 - one(db, PENDING)
+    assert one(db, "SELECT total(detections) FROM anomaly_runs") == one(db, "SELECT count(*) FROM detections")
 
 
 def test_a_progress_handler_that_looks_at_a_clock_ends_a_call_that_classifies_much(db):

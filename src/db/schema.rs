@@ -162,6 +162,8 @@ pub(super) fn require_id_as_key(database: &Database) -> Result<()> {
     if is_key {
         return Ok(());
     }
+    // It may be gone since it was looked at.
+    require_columns(database, &LOG_ENTRIES)?;
     let problem = "table log_entries has no rowid, and its id alone does not tell its rows apart: make id its PRIMARY KEY, \
                    or make it a table with a rowid";
     Err(Error::new(Kind::Database(rusqlite::ffi::SQLITE_ERROR), problem))

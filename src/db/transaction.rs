@@ -6,7 +6,7 @@ use rusqlite::Statement;
 
 use super::Database;
 use super::busy::Patience;
-use crate::error::{Error, Result};
+use crate::error::{Error, Kind, Result};
 
 /// Runs `work` so that it happens as a whole or not at all, waiting for locks up to `timeout`.
 ///
@@ -91,7 +91,14 @@ impl<'d> Savepoint<'d> {
         let database = self.database;
         let released = patience.until_unlocked(database, || database.write(&mut self.release, []).map(drop));
         self.open = released.is_err();
-        released
+        match released {
+            // A progress handler can stop it after it has had its effect. Whoever wants all to end says so of the next
+            // statement too; but what was committed must count.
+            Err(error) if error.kind() == Kind::Interrupted && self.outermost && database.is_autocommit() => {
+                Ok(())
+            }
+            released => released,
+        }
     }
 }
 

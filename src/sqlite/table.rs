@@ -162,9 +162,9 @@ unsafe extern "C" fn connect<T: TableFunction>(
         let sql = CString::new(declaration::<T>()).map_err(|_| Error::defect("a column name holds a NUL"))?;
         // SAFETY: the contract of `super`; both calls are meant for `xConnect`.
         let (function, database) = unsafe {
-            check(ext::sqlite3ext_declare_vtab(db, sql.as_ptr()))?;
+            check::<T>(db, ext::sqlite3ext_declare_vtab(db, sql.as_ptr()))?;
             if T::DIRECT_ONLY {
-                check(sqlite3_vtab_config(db, SQLITE_VTAB_DIRECTONLY))?;
+                check::<T>(db, sqlite3_vtab_config(db, SQLITE_VTAB_DIRECTONLY))?;
             }
             (Arc::clone(&*registered.cast::<Arc<T>>()), database::lend(db)?)
         };
@@ -181,11 +181,14 @@ unsafe extern "C" fn connect<T: TableFunction>(
     }
 }
 
-fn check(code: c_int) -> Result<()> {
+/// # Safety
+/// `db` is an open connection, and `code` is what the last call on it gave.
+unsafe fn check<T: TableFunction>(db: *mut ext::sqlite3, code: c_int) -> Result<()> {
     if code == SQLITE_OK {
         return Ok(());
     }
-    Err(Error::new(Kind::Database(code), format!("SQLite refused a table function (result code {code})")))
+    // SAFETY: the caller's contract.
+    Err(unsafe { database::failure(db, code) }.context(format!("SQLite refused {}", T::NAME)))
 }
 
 /// Hands the arguments that are given over to `xFilter`, in order; bit `i` of `idxNum` says that argument `i` is.
