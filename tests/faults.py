@@ -201,11 +201,14 @@ def interrupt_at_preparation(db, k: int) -> Iterator[Callable[[], bool]]:
 @contextmanager
 def interrupt_beside(db, k: int) -> Iterator[Callable[[], bool]]:
     """The connection is interrupted by another thread at some moment; `k` chooses which."""
+    is_met = k <= scaled(60, 2000)
     moment = random.Random(k).uniform(0, 0.006)
     timer = threading.Timer(moment, db.interrupt)
-    timer.start()
-    yield lambda: k <= scaled(60, 2000)
-    timer.join()
+    if is_met:
+        timer.start()
+    yield lambda: is_met
+    if is_met:
+        timer.join()
 
 
 @contextmanager

@@ -22,7 +22,7 @@ from torture import SOAK, TESTS, entries, finish, start, unfinished
 pytestmark = pytest.mark.soak
 
 # Primary result codes (https://www.sqlite.org/rescode.html).
-ERROR, BUSY, NOMEM, READONLY, INTERRUPT, IOERR = 1, 5, 7, 8, 9, 10
+ERROR, BUSY, NOMEM, READONLY, INTERRUPT, IOERR, SCHEMA = 1, 5, 7, 8, 9, 10, 17
 CORRUPT, FULL, CANTOPEN, AUTH, NOTADB = 11, 13, 14, 23, 26
 
 # What the text of an error must say of the remedy.
@@ -38,12 +38,13 @@ REMEDY = {
     CANTOPEN: "see that the file and its folder are still there",
     AUTH: "the authorizer of this connection",
     NOTADB: "the file was overwritten",
+    SCHEMA: "another program changed the tables meanwhile, run it again",
 }
 # What SQLite itself says where a statement fails before or after the extension's part of it; nothing where the fault
 # is a Python exception, which comes out as it went in.
 OF_SQLITE = re.compile(
     "|out of memory|interrupted|disk I/O error|database disk image is malformed|database or disk is full"
-    "|unable to open database file|database is locked|file is not a database"
+    "|unable to open database file|database is locked|file is not a database|database schema has changed"
     r"|not authorized|access to [\w.]+ is prohibited|not authorized to use function: \w+"
 )
 
@@ -82,7 +83,7 @@ BY_THE_WAY = {
 # The database is gone then; how that looks depends on what was in memory.
 RUINS = ["emptied at a read", "emptied at a write", "emptied at a lock", "deleted at a write", "deleted at a lock",
          "overwritten at a read", "overwritten at a lock"]  # fmt: skip
-RUINED = {ERROR, READONLY, IOERR, CORRUPT, CANTOPEN, NOTADB}
+RUINED = {ERROR, READONLY, IOERR, CORRUPT, CANTOPEN, NOTADB, SCHEMA}
 
 needs_apsw = pytest.mark.skipif(not find_spec("apsw"), reason="apsw is installed on Linux only")
 

@@ -134,6 +134,7 @@ fn remedy(code: i32, text: &str) -> &'static str {
         rusqlite::ffi::SQLITE_ERROR if schema::is_missing(text) => {
             ": SELECT anomaly_init() makes what is missing"
         }
+        rusqlite::ffi::SQLITE_SCHEMA => ": another program changed the tables meanwhile, run it again",
         rusqlite::ffi::SQLITE_READONLY => {
             ": open the file for writing, by a user and in a folder that may write"
         }
