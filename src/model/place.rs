@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use super::folder::Folder;
 use super::hub::{self, HubId, Snapshot};
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, abridged};
 
 /// The name of the model that ships with the extension.
 const BUNDLED: &str = "bundled";
@@ -29,7 +29,7 @@ pub fn find(name: &str, onnx_file: &str, allowed: &[PathBuf], beside: Option<&Pa
         folder.require_within(allowed)?;
         Ok(folder)
     };
-    found().map_err(|error: Error| error.context(format_args!("model '{name}'")))
+    found().map_err(|error: Error| error.context(format_args!("model '{}'", abridged(name))))
 }
 
 /// Where a name leads, before it is known what is there.
