@@ -1,10 +1,10 @@
 //! The JSON argument of `anomaly_classify_each`, read as serde_json reads it: each element as by itself.
 #![no_main]
 
-use libfuzzer_sys::{fuzz_mutator, fuzz_target};
+use libfuzzer_sys::fuzz_target;
 use serde_json::Value as Json;
 use sqlite_anomaly_fuzz::folder::test_model;
-use sqlite_anomaly_fuzz::{Encoding, Host, Row, Value, json, promise};
+use sqlite_anomaly_fuzz::{Encoding, Host, Row, Value, json_mutator, promise};
 
 fuzz_target!(|data: &[u8]| {
     let (encoding, argument) = match data {
@@ -28,9 +28,7 @@ fuzz_target!(|data: &[u8]| {
     promise::alive(&host);
 });
 
-fuzz_mutator!(|data: &mut [u8], size: usize, max_size: usize, seed: u32| {
-    json::mutate(data, size, max_size, seed)
-});
+json_mutator!();
 
 fn check(host: &Host, rows: &[Row], elements: &[Json]) {
     promise::hold(rows.len() == elements.len(), format_args!("{} rows of {}", rows.len(), elements.len()));

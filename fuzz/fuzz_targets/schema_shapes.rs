@@ -1,11 +1,11 @@
 //! Databases that came from elsewhere: tables of our names with any columns, keys and types, views, triggers, indexes.
 #![no_main]
 
-use arbitrary::{Arbitrary, Result, Unstructured};
+use arbitrary::Arbitrary;
 use libfuzzer_sys::fuzz_target;
 use sqlite_anomaly_fuzz::folder::test_model;
 use sqlite_anomaly_fuzz::promise::{self, broken, done, hold};
-use sqlite_anomaly_fuzz::{Encoding, Failure, Host, Value};
+use sqlite_anomaly_fuzz::{Encoding, Failure, Host, Value, words};
 
 #[derive(Arbitrary, Debug)]
 struct Database {
@@ -14,22 +14,6 @@ struct Database {
     objects: Vec<Object>,
     rows: Vec<Row>,
     calls: Vec<Call>,
-}
-
-/// One of a list of words.
-macro_rules! words {
-    ($($(#[$doc:meta])* $name:ident: $words:expr;)*) => {$(
-        $(#[$doc])*
-        #[derive(Clone, Copy, Debug)]
-        struct $name(&'static str);
-
-        impl<'a> Arbitrary<'a> for $name {
-            fn arbitrary(u: &mut Unstructured<'a>) -> Result<Self> {
-                const ALL: &[&str] = &$words;
-                u.choose(ALL).map(|word| Self(word))
-            }
-        }
-    )*};
 }
 
 words! {
@@ -285,11 +269,7 @@ fn insert(host: &Host, row: &Row) {
     };
 }
 
-fn insert_whole(
-    host: &Host,
-    TableName(table): &TableName,
-    values: &[Value],
-) -> std::result::Result<(), Failure> {
+fn insert_whole(host: &Host, TableName(table): &TableName, values: &[Value]) -> Result<(), Failure> {
     let name = table.rsplit('.').next().unwrap_or(table);
     let count = host.query("SELECT name FROM pragma_table_info(?)", &[name.into()])?.len();
     let marks: Vec<_> = (0..count).map(|index| format!("?{}", index % values.len().max(1) + 1)).collect();

@@ -2,11 +2,11 @@
 //! transaction.
 #![no_main]
 
-use arbitrary::{Arbitrary, Result, Unstructured};
+use arbitrary::Arbitrary;
 use libfuzzer_sys::fuzz_target;
 use sqlite_anomaly_fuzz::folder::test_model;
 use sqlite_anomaly_fuzz::promise::{self, broken, done, hold};
-use sqlite_anomaly_fuzz::{Encoding, Host, Row, Value};
+use sqlite_anomaly_fuzz::{Encoding, Host, Row, Value, words};
 
 #[derive(Arbitrary, Debug)]
 struct Session {
@@ -59,29 +59,54 @@ enum Place {
     Filtered,
 }
 
-#[derive(Clone, Copy, Debug)]
-struct Function(&'static str);
-
-impl<'a> Arbitrary<'a> for Function {
-    fn arbitrary(u: &mut Unstructured<'a>) -> Result<Self> {
-        const ALL: &[&str] = &[
-            "anomaly_classify",
-            "anomaly_label",
-            "anomaly_score",
-            "anomaly_score_all",
-            "anomaly_init",
-            "anomaly_acknowledge",
-            "anomaly_config",
-            "anomaly_reset",
-            "anomaly_version",
-            "anomaly_score_pending",
-            "anomaly_scores",
-            "anomaly_classify_each",
-            "anomaly_detections",
-            "anomaly_status",
-        ];
-        u.choose(ALL).map(|name| Self(name))
-    }
+words! {
+    Function: [
+        "anomaly_classify",
+        "anomaly_label",
+        "anomaly_score",
+        "anomaly_score_all",
+        "anomaly_init",
+        "anomaly_acknowledge",
+        "anomaly_config",
+        "anomaly_reset",
+        "anomaly_version",
+        "anomaly_score_pending",
+        "anomaly_scores",
+        "anomaly_classify_each",
+        "anomaly_detections",
+        "anomaly_status",
+    ];
+    /// What matters as an argument.
+    Word: [
+        "model",
+        "onnx_file",
+        "device",
+        "batch",
+        "threshold",
+        "tenant_id",
+        "busy_timeout_ms",
+        "cache_entries",
+        "allowed_model_dirs",
+        "allowed_model_sha256",
+        "bundled",
+        "a/b@main",
+        "model.onnx",
+        "cpu",
+        "cuda:1",
+        "0.5",
+        "it failed",
+        "ok",
+        "slow",
+        "nan",
+        "infinite",
+        "explode",
+        "[\"ok\", null, 7, \"nan\"]",
+        "ERROR",
+        "anomaly",
+        "é\u{0}\u{1f980}",
+        "%s%n",
+        "'\"`]",
+    ];
 }
 
 /// An argument: anything, or one of the words that matter.
@@ -91,45 +116,6 @@ enum Argument {
     Small(i8),
     Word(Word),
     Long(u16),
-}
-
-#[derive(Clone, Copy, Debug)]
-struct Word(&'static str);
-
-impl<'a> Arbitrary<'a> for Word {
-    fn arbitrary(u: &mut Unstructured<'a>) -> Result<Self> {
-        const ALL: &[&str] = &[
-            "model",
-            "onnx_file",
-            "device",
-            "batch",
-            "threshold",
-            "tenant_id",
-            "busy_timeout_ms",
-            "cache_entries",
-            "allowed_model_dirs",
-            "allowed_model_sha256",
-            "bundled",
-            "a/b@main",
-            "model.onnx",
-            "cpu",
-            "cuda:1",
-            "0.5",
-            "it failed",
-            "ok",
-            "slow",
-            "nan",
-            "infinite",
-            "explode",
-            "[\"ok\", null, 7, \"nan\"]",
-            "ERROR",
-            "anomaly",
-            "é\u{0}\u{1f980}",
-            "%s%n",
-            "'\"`]",
-        ];
-        u.choose(ALL).map(|word| Self(word))
-    }
 }
 
 impl From<&Argument> for Value {

@@ -1,17 +1,12 @@
 //! A model whose tokenizer is anything: `tokenizer.json NUL text NUL tokenizer_config.json`, the last two as you like.
 #![no_main]
 
-use libfuzzer_sys::{fuzz_mutator, fuzz_target};
-use sqlite_anomaly_fuzz::folder::Folder;
-use sqlite_anomaly_fuzz::json;
-
-thread_local! {
-    static FOLDER: Folder = Folder::lay_out();
-}
+use libfuzzer_sys::fuzz_target;
+use sqlite_anomaly_fuzz::{folder, json, json_mutator};
 
 fuzz_target!(|data: &[u8]| {
     let mut parts = json::parts(data);
-    FOLDER.with(|folder| {
+    folder::with(|folder| {
         folder.write("tokenizer.json", parts.next().unwrap_or_default());
         let text = parts.next().unwrap_or(b"it failed");
         match parts.next() {
@@ -22,6 +17,4 @@ fuzz_target!(|data: &[u8]| {
     });
 });
 
-fuzz_mutator!(|data: &mut [u8], size: usize, max_size: usize, seed: u32| {
-    json::mutate(data, size, max_size, seed)
-});
+json_mutator!();

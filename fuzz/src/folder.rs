@@ -25,9 +25,17 @@ pub struct Folder {
     path: PathBuf,
 }
 
+/// Gives `use_it` the folder of this process, which is laid out once.
+pub fn with(use_it: impl FnOnce(&Folder)) {
+    thread_local! {
+        static FOLDER: Folder = Folder::lay_out();
+    }
+    FOLDER.with(use_it);
+}
+
 impl Folder {
     /// Makes the folder, with the files of `levels`.
-    pub fn lay_out() -> Self {
+    fn lay_out() -> Self {
         let path = env::temp_dir().join(format!("sqlite-anomaly-fuzz-{}", process::id()));
         let folder = Self { path };
         fs::create_dir_all(&folder.path).unwrap_or_else(|error| folder.unwritable(&error));

@@ -11,6 +11,16 @@ pub fn parts(data: &[u8]) -> impl Iterator<Item = &[u8]> {
     data.split(|&byte| byte == SEPARATOR)
 }
 
+/// Has libFuzzer change a target's inputs by [`mutate`].
+#[macro_export]
+macro_rules! json_mutator {
+    () => {
+        libfuzzer_sys::fuzz_mutator!(|data: &mut [u8], size: usize, max_size: usize, seed: u32| {
+            $crate::json::mutate(data, size, max_size, seed)
+        });
+    };
+}
+
 /// libFuzzer's mutator, which three times in four changes a part as JSON where it is some; gives the new length.
 pub fn mutate(data: &mut [u8], size: usize, room: usize, seed: u32) -> usize {
     let mut chance = Chance(seed.into());
