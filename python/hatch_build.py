@@ -5,7 +5,7 @@ ONNX Runtime is left out: it comes with the package `onnxruntime`, beside which 
 
 from __future__ import annotations
 
-import re
+import platform
 import subprocess
 import sys
 import sysconfig
@@ -19,19 +19,8 @@ DIST = ROOT / "dist"
 EXTENSION = {"darwin": "anomaly0.dylib", "win32": "anomaly0.dll"}.get(sys.platform, "anomaly0.so")
 PARTS = [EXTENSION, "model", "licenses"]
 
-
-def glibc(library: Path) -> tuple[int, int]:
-    """The oldest glibc that has every symbol the library asks for."""
-    from elftools.elf.elffile import ELFFile
-    from elftools.elf.gnuversions import GNUVerNeedSection
-
-    with library.open("rb") as file:
-        needs = ELFFile(file).get_section_by_name(".gnu.version_r")
-        if not isinstance(needs, GNUVerNeedSection):
-            sys.exit(f"{library} asks for no version of glibc: it was built against another C library")
-        names = [version.name for _, versions in needs.iter_versions() for version in versions]
-    found = [re.fullmatch(r"GLIBC_(\d+)\.(\d+)(?:\.\d+)?", name) for name in names]
-    return max((int(match[1]), int(match[2])) for match in found if match)
+sys.path.append(str(ROOT / "scripts"))
+from archive import glibc  # noqa: E402
 
 
 def macos() -> tuple[int, int]:
@@ -43,13 +32,15 @@ def macos() -> tuple[int, int]:
 
 def platform_tag(library: Path) -> str:
     """The platforms of the wheel, as the package index names them."""
-    system, *_, machine = sysconfig.get_platform().split("-")
-    if system == "linux":
-        major, minor = glibc(library)
-        return f"manylinux_{major}_{minor}_{machine}"
-    if system == "macosx":
+    if sys.platform == "linux":
+        major, minor = glibc([library.read_bytes()])
+        if (major, minor) == (0, 0):
+            sys.exit(f"{library} asks for no version of glibc: it was built against another C library")
+        return f"manylinux_{major}_{minor}_{platform.machine()}"
+    if sys.platform == "darwin":
         major, minor = macos()
-        return f"macosx_{major}_{minor}_{machine}"
+        # A Python may be for two machines and say universal2; the library is for this one.
+        return f"macosx_{major}_{minor}_{platform.machine()}"
     return sysconfig.get_platform().replace("-", "_")
 
 
