@@ -2,6 +2,7 @@
 
 PYTHON ?= python3
 SQLITE ?= sqlite3
+PIP = $(PYTHON) -m pip install --quiet --disable-pip-version-check --root-user-action=ignore
 PACKAGES := target/python
 NODE := target/node
 PACKAGE_VENV := target/package
@@ -29,8 +30,8 @@ export ORT_DISABLE_TELEMETRY := 1
 
 .DEFAULT_GOAL := help
 .PHONY: help demo dist wheel npm release checksums version notes test test-shipped soak valgrind parity bench check deny \
-	workflows picture screenshot fmt train eval clean need-rust need-python need-sqlite
-.PHONY: fuzz $(FUZZ_TARGETS) asan need-cxx
+	workflows picture screenshot fmt train eval clean fuzz $(FUZZ_TARGETS) asan \
+	need-rust need-cxx need-python need-sqlite
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -150,15 +151,13 @@ $(CARGO_FUZZ):
 
 $(PACKAGES)/.installed: tests/requirements.txt
 	@rm -rf $(PACKAGES)
-	$(PYTHON) -m pip install --quiet --disable-pip-version-check --root-user-action=ignore \
-		--target $(PACKAGES) --requirement tests/requirements.txt
+	$(PIP) --target $(@D) --requirement $<
 	@touch $@
 
 # Node comes with pip, as ONNX Runtime does: the tests need nothing of the machine's own.
 $(NODE)/.installed: tests/node/requirements.txt
 	@rm -rf $(NODE)
-	$(PYTHON) -m pip install --quiet --disable-pip-version-check --root-user-action=ignore \
-		--target $(NODE)/runtime --requirement $<
+	$(PIP) --target $(NODE)/runtime --requirement $<
 	@touch $@
 
 $(PACKAGE_VENV)/.installed: wheel tests/requirements-package.txt
@@ -180,8 +179,7 @@ $(VENVS)/pyspark/.installed: wheel examples/pyspark/requirements.txt
 
 target/workflows/.installed: .github/requirements.txt
 	@rm -rf $(@D)
-	$(PYTHON) -m pip install --quiet --disable-pip-version-check --root-user-action=ignore \
-		--target $(@D) --requirement $<
+	$(PIP) --target $(@D) --requirement $<
 	@touch $@
 
 %/.venv/.installed: %/requirements.txt
