@@ -10,15 +10,20 @@ function platform() {
   return `${process.platform}-${process.arch}`;
 }
 
+/** Whether this is a Linux with another C library than the packages for Linux are built for. */
+function lacksGlibc() {
+  return process.platform === "linux" && !process.report.getReport().header.glibcVersionRuntime;
+}
+
 /** The error of a platform whose package is not there, with the remedy. */
 function missing(cause) {
   const { optionalDependencies = {}, version } = require("./package.json");
   const name = `@sqlite-anomaly/${platform()}`;
   const remedy =
-    name in optionalDependencies
+    name in optionalDependencies && !lacksGlibc()
       ? `npm install ${name}@${version} (npm leaves it out with --omit=optional, and each platform has its own)`
-      : `there are ${Object.keys(optionalDependencies).join(", ")}; on another platform, build the extension from ` +
-        `source (make dist) and give its path: load(db, { path: "dist/anomaly0" })`;
+      : `there are ${Object.keys(optionalDependencies).join(", ")} (on Linux, for glibc); on another platform, ` +
+        `build the extension from source (make dist) and give its path: load(db, { path: "dist/anomaly0" })`;
   return new Error(`sqlite-anomaly: ${name} is not installed; ${remedy}`, { cause });
 }
 

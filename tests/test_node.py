@@ -205,6 +205,13 @@ def test_a_platform_without_a_package_is_told_what_there_is(alone):
     assert 'load(db, { path: "dist/anomaly0" })' in message
 
 
+def test_a_linux_without_glibc_is_told_to_build_from_source(alone):
+    program = f"process.report.getReport = () => ({{ header: {{}} }}); {LOAD} getLoadablePath();"
+    message = error(alone, program, alone)
+    assert "(on Linux, for glibc); on another platform, build the extension from source" in message
+    assert "npm install" not in message
+
+
 def test_a_package_that_has_lost_its_extension_is_named(app, tmp_path):
     (platform,) = (app / "node_modules" / "@sqlite-anomaly").iterdir()
     program = f"Object.defineProperty(process, 'platform', {{ value: 'win32' }}); {LOAD} getLoadablePath();"
