@@ -28,6 +28,7 @@ from conftest import MODELS, ROOT
 from datasette.app import Datasette
 from datasette.database import Database, QueryInterrupted
 from datasette.utils.sqlite import sqlite3
+from pages import code, read
 from plugins import SAMPLE, make_sample, open_database, query
 from selenium import webdriver
 from selenium.common.exceptions import StaleElementReferenceException
@@ -902,19 +903,14 @@ def test_a_narrow_window_scrolls_tables_and_not_the_page_in_a_browser(browser, s
 
 # The documentation
 
-DOCUMENT = ROOT / "docs" / "datasette.md"
-
-
-def blocks(language: str) -> list[str]:
-    """The code blocks of a language in the documentation."""
-    return re.findall(rf"```{language}\n(.*?)```", DOCUMENT.read_text(encoding="utf-8"), re.DOTALL)
+DOCUMENT = "docs/datasette.md"
 
 
 def test_the_commands_of_the_documentation_run(tmp_path):
     shutil.copy(SAMPLE, tmp_path / "app.log")
-    (options,) = blocks("json")
+    (options,) = code(DOCUMENT, "json")
     (tmp_path / "metadata.json").write_text(options)
-    commands = [line.removeprefix("$ ") for block in blocks("console") for line in block.splitlines()]
+    commands = [line.removeprefix("$ ") for block in code(DOCUMENT, "console") for line in block.splitlines()]
     installation, *others = commands
     extras = set(re.fullmatch(r'pip install "sqlite-anomaly\[(.*)\]"', installation)[1].split(","))
     assert extras <= set(distribution("sqlite-anomaly").metadata.get_all("Provides-Extra"))
@@ -931,14 +927,14 @@ def test_the_commands_of_the_documentation_run(tmp_path):
 
 
 def test_the_sql_of_the_documentation_runs_for_visitors(site):
-    label, each = (site.sql(sql)["rows"] for sql in blocks("sql"))
+    label, each = (site.sql(sql)["rows"] for sql in code(DOCUMENT, "sql"))
     assert label[0][0] == "HARDWARE_ISSUE" and label[0][1] > 0.9
     assert each == []
 
 
 def test_the_screenshot_of_the_documentation_is_small():
-    (name,) = re.findall(r"!\[.+?\]\((.+?)\)", DOCUMENT.read_text(encoding="utf-8"))
-    assert 10_000 < (DOCUMENT.parent / name).stat().st_size < 200_000
+    (name,) = re.findall(r"!\[.+?\]\((.+?)\)", read(DOCUMENT))
+    assert 10_000 < (ROOT / "docs" / name).stat().st_size < 200_000
 
 
 def test_the_types_of_the_plugins_are_strict(tmp_path):

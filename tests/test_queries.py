@@ -12,9 +12,10 @@ from pathlib import Path
 
 import pytest
 from conftest import EXTENSION, ROOT, SQLITE, connect, error_of, insert, one, totals, use_model
+from pages import code, read
 
 SQL = ROOT / "sql"
-README = (SQL / "README.md").read_text(encoding="utf-8")
+README = read("sql/README.md")
 QUERIES = sorted((SQL / "queries").glob("*.sql"))
 SCRIPTS = sorted((SQL / "scripts").glob("*.sql"))
 INDEXES = (SQL / "scripts" / "reporting-indexes.sql").read_text(encoding="utf-8")
@@ -303,7 +304,7 @@ def test_what_is_a_time_to_sqlite_alone_gives_way_to_the_time_of_the_detection(k
 
 def test_the_readme_s_lines_for_python_run(open_known, monkeypatch):
     monkeypatch.chdir(ROOT)
-    query, script = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
+    query, script = code("sql/README.md", "python")
     names = {"db": open_known}
     exec(query, names)
     assert [source for source, *_ in names["rows"]] == []
