@@ -20,7 +20,7 @@ from pathlib import Path
 
 from conftest import ROOT
 
-FENCE = re.compile(r"^```(\w*)[^\n`]*\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+FENCE = re.compile(r"^```(\w*)[ \t]*([^\n`]*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 # Processors round differently in the last digits.
 TOLERANCE = 0.02
 REAL = r"(-?\d+\.\d+(?:e-?\d+)?)"
@@ -45,6 +45,7 @@ class Block:
     language: str
     text: str
     output: str | None = None
+    name: str = ""  # what stands behind the language
 
     @property
     def title(self) -> str:
@@ -67,14 +68,18 @@ def blocks(page: str) -> list[Block]:
     """The blocks of a page, in their order."""
     text, found, end = read(page), [], 0
     for fence in FENCE.finditer(text):
-        language, content = fence.groups()
+        language, name, content = fence.groups()
         if language == "text" and found and found[-1].output is None and not text[end : fence.start()].strip():
-            before = found.pop()
-            found.append(Block(page, before.language, before.text, content))
+            found.append(replace(found.pop(), output=content))
         else:
-            found.append(Block(page, language, content))
+            found.append(Block(page, language, content, name=name))
         end = fence.end()
     return found
+
+
+def code(page: str, *languages: str) -> list[str]:
+    """The code of a page's blocks in those languages."""
+    return [block.text for block in blocks(page) if block.language in languages]
 
 
 def masked(text: str) -> str:

@@ -28,6 +28,7 @@ from conftest import MODELS, ROOT
 from datasette.app import Datasette
 from datasette.database import Database, QueryInterrupted
 from datasette.utils.sqlite import sqlite3
+from pages import code, read
 from plugins import SAMPLE, make_sample, open_database, query
 from selenium import webdriver
 from selenium.common.exceptions import StaleElementReferenceException
@@ -37,7 +38,7 @@ from selenium.webdriver.support.ui import Select, WebDriverWait
 
 from sqlite_anomaly.datasette import canned, connections
 from sqlite_anomaly.datasette.chart import MOST_BARS, chart, unit_of
-from sqlite_anomaly.datasette.detections import Filters
+from sqlite_anomaly.datasette.detections import COLUMNS, Detections, Filters
 
 ROOT_ACTOR = {"id": "root"}
 PAGE = "/-/anomalies/logs"
@@ -378,11 +379,27 @@ def test_filters_that_nothing_fits_leave_a_way_back(site):
     assert '<option value="none" selected>' in html
 
 
-@pytest.mark.parametrize("time", ["yesterday", "2026-13-01", "'; DROP TABLE detections"])
-def test_a_time_that_is_none_is_told(site, time):
-    answer = site.get(f"{PAGE}?{urlencode({'since': time})}")
+@pytest.mark.parametrize("name", ["since", "until"])
+@pytest.mark.parametrize(
+    "time",
+    ["yesterday", "2026-13-01", "'; DROP TABLE detections", "0001-01-01T00:00+23:00", "9999-12-31T23:59-23:00"],
+)
+def test_a_time_that_is_none_is_told(site, name, time):
+    answer = site.get(f"{PAGE}?{urlencode({name: time})}")
     assert answer.status_code == 400
     assert "is no time: one looks like" in answer.text
+
+
+def test_the_first_and_the_last_time_there_are_leave_nothing_out(site):
+    html = site.get(f"{PAGE}?since=0001-01-01T00:00&until=9999-12-31T23:59").text
+    assert len(rows_of(html)) == len(rows_of(site.get(PAGE).text))
+
+
+@pytest.mark.parametrize("page", ["0", "-1", "1.5", "٢", "1000000", pytest.param("9" * 5000, id="5000 digits")])
+def test_a_page_that_is_none_is_the_first(site, page):
+    answer = site.get(f"{PAGE}?{urlencode({'page': page})}")
+    assert answer.status_code == 200
+    assert rows_of(answer.text) == rows_of(site.get(PAGE).text)
 
 
 def test_pages_hold_fifty_and_lead_to_each_other(tmp_path, make_site):
@@ -411,13 +428,43 @@ def test_texts_of_logs_are_shown_and_not_run(tmp_path, make_site):
 
 def test_times_that_sqlite_does_not_understand_give_way_to_the_detection_s(tmp_path, make_site):
     path = empty(tmp_path / "logs.db")
-    for timestamp in (None, "", "Jun 12 09:00:00", "2026-06-12T11:00:00+02:00", "0000-01-01"):
+    insert(path, timestamp_iso="2026-06-12T11:00:00+02:00")
+    # To SQLite some of these are times: the present, a time of the day, a number of days.
+    others = [None, "", "Jun 12 09:00:00", "0000-01-01", "now", "12:00", "2460000", "-4000-01-01", 2460000.5, b"\xff"]
+    for timestamp in others:
         insert(path, timestamp_iso=timestamp)
-    insert(path, timestamp_iso="", detected_at="never")
+    never = ["never", "now", "-4000-01-01", 2460000.5, b"\xff"]
+    for detected_at in never:
+        insert(path, detected_at=detected_at)
     html = make_site(path).get(PAGE).text
     label = "SECURITY_ANOMALY"
-    assert bars_of(html) == {("2026-06-12 09:00", label): 1, ("2026-06-12 10:00", label): 4, ("no time", label): 1}
-    assert len(rows_of(html)) == 6
+    assert bars_of(html) == {
+        ("2026-06-12 09:00", label): 1,
+        ("2026-06-12 10:00", label): len(others),
+        ("no time", label): len(never),
+    }
+    assert len(rows_of(html)) == 1 + len(others) + len(never)
+
+
+def test_a_table_that_others_made_is_shown_whatever_it_holds(tmp_path, make_site):
+    path = tmp_path / "logs.db"
+    query(path, f"CREATE TABLE detections ({', '.join(sorted(COLUMNS))})")
+    held = [7, 7.5, None, "seven", b"seven", b"\xff\x00"]
+    for name in sorted(COLUMNS - {"tenant_id"}):
+        for value in held:
+            row = {"id": "d", "tenant_id": "", "acknowledged": 0, "detected_at": "2026-06-12"} | {name: value}
+            query(path, f"INSERT INTO detections ({', '.join(row)}) VALUES (?{', ?' * (len(row) - 1)})", *row.values())
+    query(path, "UPDATE detections SET severity = 'CRITICAL' WHERE severity IS NULL")
+    site = make_site(path)
+    number = len(query(path, "SELECT 1 FROM detections"))
+    answers = [site.get(f"{PAGE}?page={page}", ROOT_ACTOR) for page in (1, 2)]
+    assert [answer.status_code for answer in answers] == [200, 200]
+    assert [len(rows_of(answer.text)) for answer in answers] == [50, number - 50]
+    assert bars_of(answers[0].text).total() == number
+    labels = {label for _, label in bars_of(answers[0].text)}
+    identifiers = {row["id"] for answer in answers for row in rows_of(answer.text)}
+    assert labels == identifiers - {"d"} == {"", "7", "7.5", "seven", "\ufffd\0"}
+    assert len(rows_of(site.get(f"{PAGE}?label=seven").text)) == 2
 
 
 def test_only_rows_of_the_tenant_and_of_none_are_shown(tmp_path, make_site, monkeypatch):
@@ -489,6 +536,20 @@ def test_who_may_not_see_the_detections_does_not(logs, make_site, allow):
     assert site.acknowledge("any", {"id": "somebody"}).status_code == 403
     assert site.get(PAGE, ROOT_ACTOR).status_code == 200
     assert "/-/anomalies" not in site.get("/").text
+
+
+def test_detections_that_are_deleted_while_the_page_is_read_leave_no_chart(site, logs, monkeypatch):
+    span = Detections.span
+
+    async def span_and_then_retention(detections: Detections) -> Any:
+        found = await span(detections)
+        assert found is not None
+        query(logs, "DELETE FROM detections")
+        return found
+
+    monkeypatch.setattr(Detections, "span", span_and_then_retention)
+    answer = site.get(PAGE)
+    assert answer.status_code == 200 and "<svg class" not in answer.text
 
 
 def test_too_many_detections_for_the_time_limit_are_told(site, monkeypatch):
@@ -677,6 +738,20 @@ def test_who_may_not_see_a_table_does_not_see_it_through_a_query(logs, make_site
     assert "Ready queries" in site.get(PAGE, ROOT_ACTOR).text
 
 
+def test_an_operator_s_query_is_the_operator_s_whatever_its_name(tmp_path, logs, make_site):
+    name = next(iter(canned.queries()))
+    own = {"queries": {name: {"sql": "SELECT 'my own' AS whose"}}}
+    hidden = {"tables": {"detections": {"allow": ROOT_ACTOR}}}
+    plain = tmp_path / "plain.db"
+    query(plain, "CREATE TABLE t (x)")
+    site = make_site(logs, plain, metadata={"databases": {"logs": own | hidden, "plain": own | hidden}})
+    for database in ("logs", "plain"):
+        answer = site.get(f"/{database}/{name}.json?_shape=array")
+        assert (answer.status_code, answer.json()) == (200, [{"whose": "my own"}]), database
+    others = [f"/logs/{other}.json" for other in canned.queries() if other != name]
+    assert {site.get(address).status_code for address in others} == {403}
+
+
 def test_filters_read_back_what_they_wrote():
     filters = Filters("A&B", source="x y", acknowledged="1", since="2026-06-12T10:00", until="2026-06-12T10:00:01")
     written = filters.query_string(page=3)
@@ -828,19 +903,14 @@ def test_a_narrow_window_scrolls_tables_and_not_the_page_in_a_browser(browser, s
 
 # The documentation
 
-DOCUMENT = ROOT / "docs" / "datasette.md"
-
-
-def blocks(language: str) -> list[str]:
-    """The code blocks of a language in the documentation."""
-    return re.findall(rf"```{language}\n(.*?)```", DOCUMENT.read_text(encoding="utf-8"), re.DOTALL)
+DOCUMENT = "docs/datasette.md"
 
 
 def test_the_commands_of_the_documentation_run(tmp_path):
     shutil.copy(SAMPLE, tmp_path / "app.log")
-    (options,) = blocks("json")
+    (options,) = code(DOCUMENT, "json")
     (tmp_path / "metadata.json").write_text(options)
-    commands = [line.removeprefix("$ ") for block in blocks("console") for line in block.splitlines()]
+    commands = [line.removeprefix("$ ") for block in code(DOCUMENT, "console") for line in block.splitlines()]
     installation, *others = commands
     extras = set(re.fullmatch(r'pip install "sqlite-anomaly\[(.*)\]"', installation)[1].split(","))
     assert extras <= set(distribution("sqlite-anomaly").metadata.get_all("Provides-Extra"))
@@ -857,14 +927,14 @@ def test_the_commands_of_the_documentation_run(tmp_path):
 
 
 def test_the_sql_of_the_documentation_runs_for_visitors(site):
-    label, each = (site.sql(sql)["rows"] for sql in blocks("sql"))
+    label, each = (site.sql(sql)["rows"] for sql in code(DOCUMENT, "sql"))
     assert label[0][0] == "HARDWARE_ISSUE" and label[0][1] > 0.9
     assert each == []
 
 
 def test_the_screenshot_of_the_documentation_is_small():
-    (name,) = re.findall(r"!\[.+?\]\((.+?)\)", DOCUMENT.read_text(encoding="utf-8"))
-    assert 10_000 < (DOCUMENT.parent / name).stat().st_size < 200_000
+    (name,) = re.findall(r"!\[.+?\]\((.+?)\)", read(DOCUMENT))
+    assert 10_000 < (ROOT / "docs" / name).stat().st_size < 200_000
 
 
 def test_the_types_of_the_plugins_are_strict(tmp_path):

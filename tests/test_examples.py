@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 from conftest import EXTENSION, ROOT, connect, one
+from pages import blocks, code, read
 
 SAMPLE = ROOT / "sql" / "demo" / "sample.log"
 GO_PACKAGES = "golang-go and golang-github-mattn-go-sqlite3-dev"
@@ -87,31 +88,22 @@ def test_an_example_says_what_it_cannot_load(host, tmp_path):
     assert str(tmp_path / "anomaly0") in done.stderr.decode()
 
 
-def blocks(page: str, *languages: str) -> list[str]:
-    """The code blocks of a page of docs/ in those languages."""
-    text = (ROOT / "docs" / page).read_text(encoding="utf-8")
-    return [code for language in languages for code in re.findall(rf"```{language}\b[^\n]*\n(.*?)```", text, re.DOTALL)]
-
-
 SHOWN = [
-    ("rust.md", ["rust"], "examples/rust/src/main.rs"),
-    ("rust.md", ["toml"], "examples/rust/Cargo.toml"),
-    ("go.md", ["go"], "examples/go/main.go"),
-    ("node.md", ["js"], "npm/README.md"),
+    ("docs/rust.md", ["rust"], "examples/rust/src/main.rs"),
+    ("docs/rust.md", ["toml"], "examples/rust/Cargo.toml"),
+    ("docs/go.md", ["go"], "examples/go/main.go"),
+    ("docs/node.md", ["js"], "npm/README.md"),
 ]
 
 
 @pytest.mark.parametrize(("page", "languages", "source"), SHOWN)
 def test_the_code_of_a_page_is_code_that_the_tests_run(page, languages, source):
-    code = (ROOT / source).read_text(encoding="utf-8")
-    shown = blocks(page, *languages)
+    shown = code(page, *languages)
     assert shown
-    assert [block for block in shown if block not in code] == []
+    assert [block for block in shown if block not in read(source)] == []
 
 
 def test_a_page_has_code_of_no_other_language():
     known = {(page, language) for page, languages, _ in SHOWN for language in [*languages, "console"]}
     for page in {page for page, *_ in SHOWN}:
-        text = (ROOT / "docs" / page).read_text(encoding="utf-8")
-        opened = re.findall(r"^```(\w*).*$", text, re.MULTILINE)[::2]
-        assert {(page, language) for language in opened} <= known
+        assert {(page, block.language) for block in blocks(page)} <= known

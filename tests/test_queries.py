@@ -12,9 +12,10 @@ from pathlib import Path
 
 import pytest
 from conftest import EXTENSION, ROOT, SQLITE, connect, error_of, insert, one, totals, use_model
+from pages import code, read
 
 SQL = ROOT / "sql"
-README = (SQL / "README.md").read_text(encoding="utf-8")
+README = read("sql/README.md")
 QUERIES = sorted((SQL / "queries").glob("*.sql"))
 SCRIPTS = sorted((SQL / "scripts").glob("*.sql"))
 INDEXES = (SQL / "scripts" / "reporting-indexes.sql").read_text(encoding="utf-8")
@@ -291,9 +292,19 @@ def test_the_query(known, host, name, parameters, expected, indexed):
     assert host(known, name, parameters) == expected
 
 
+@pytest.mark.parametrize("written", ["now", "12:00", "2460000", "-4000-01-01"])
+def test_what_is_a_time_to_sqlite_alone_gives_way_to_the_time_of_the_detection(known, written):
+    """As "no time" does."""
+    expected = in_python(known, "detections-per-hour", {})
+    connection = sqlite3.connect(known)
+    connection.execute("UPDATE detections SET timestamp_iso = ? WHERE timestamp_iso = 'no time'", (written,))
+    connection.commit()
+    assert in_python(known, "detections-per-hour", {}) == expected
+
+
 def test_the_readme_s_lines_for_python_run(open_known, monkeypatch):
     monkeypatch.chdir(ROOT)
-    query, script = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
+    query, script = code("sql/README.md", "python")
     names = {"db": open_known}
     exec(query, names)
     assert [source for source, *_ in names["rows"]] == []

@@ -55,10 +55,13 @@ def permission_allowed(datasette: Any, actor: dict[str, Any] | None, action: str
 
 @hookimpl
 def canned_queries(datasette: Any, database: str) -> Callable[[], Awaitable[dict[str, Any]]]:
-    """The queries that come with the package, for a database that has the tables."""
+    """The queries that come with the package, for a database that has the tables; those of the metadata go first."""
 
     async def queries() -> dict[str, Any]:
-        return canned.queries() if await detections.are_in(datasette.get_database(database)) else {}
+        if not await detections.are_in(datasette.get_database(database)):
+            return {}
+        own = datasette.metadata("queries", database=database, fallback=False) or {}
+        return {name: own.get(name, query) for name, query in canned.queries().items()}
 
     return queries
 

@@ -18,18 +18,25 @@ CRITICALS = 5
 # More sources than a menu can hold are found by the query that lists them all.
 SOURCES = 500
 
-# The time of a detection is that of its message, and where that has none which SQLite understands, its own.
+# The time of a detection is that of its message, and where that has none which SQLite understands, its own. A time
+# begins with a year: SQLite also takes 'now' for one, which a log can say, and a number of days. The casts are for
+# tables that others made, whose columns can hold anything.
 FOUND = """
 WITH found AS (
-    SELECT *,
-           coalesce(CASE WHEN timestamp_iso >= '1000' THEN julianday(timestamp_iso) END, julianday(detected_at)) AS time
+    SELECT coalesce(CAST(id AS TEXT), '') AS id, CAST(source_id AS TEXT) AS source,
+           coalesce(CAST(anomaly_label AS TEXT), '') AS label, coalesce(CAST(anomaly_score AS REAL), 0) AS score,
+           CAST(severity AS TEXT) AS severity, CAST(text AS TEXT) AS text, acknowledged, acknowledged_at,
+           CAST(notes AS TEXT) AS notes,
+           coalesce(
+               CASE WHEN timestamp_iso GLOB '[1-9][0-9][0-9][0-9]-*' THEN julianday(timestamp_iso) END,
+               CASE WHEN detected_at GLOB '[1-9][0-9][0-9][0-9]-*' THEN julianday(detected_at) END
+           ) AS time
     FROM detections
     WHERE tenant_id IN ('', :tenant)
 )
 """
 SHOWN = """
-SELECT id, strftime('%Y-%m-%d %H:%M:%S', time) AS time, source_id AS source, anomaly_label AS label,
-       anomaly_score AS score, severity, text, acknowledged,
+SELECT id, strftime('%Y-%m-%d %H:%M:%S', time) AS time, source, label, score, severity, text, acknowledged,
        strftime('%Y-%m-%d %H:%M', acknowledged_at) AS acknowledged_at, notes
 FROM found
 """
@@ -64,8 +71,8 @@ class Filters:
     def where(self) -> str:
         """The condition, whose parameters are the filters' names."""
         conditions = {
-            "label": "anomaly_label = :label",
-            "source": "source_id = :source",
+            "label": "label = :label",
+            "source": "source = :source",
             "acknowledged": "acknowledged = CAST(:acknowledged AS INTEGER)",
             "since": "time >= julianday(:since)",
             "until": "time < julianday(:until)",
@@ -80,9 +87,10 @@ def _time(text: str) -> str:
         return ""
     try:
         time = datetime.fromisoformat(text)
-    except ValueError:
+        utc = time.astimezone(UTC) if time.tzinfo else time
+    except (ValueError, OverflowError):
         raise ValueError(f"'{text}' is no time: one looks like 2026-06-12T14:30, in UTC") from None
-    return (time.astimezone(UTC) if time.tzinfo else time).strftime("%Y-%m-%dT%H:%M:%S").removesuffix(":00")
+    return utc.replace(tzinfo=None).isoformat(timespec="seconds").removesuffix(":00")
 
 
 async def are_in(database: Any) -> bool:
@@ -114,7 +122,7 @@ class Detections:
     async def counts(self, form: str) -> list[tuple[str, str, int]]:
         """How many there are of each time, as `form` writes it, and label."""
         sql = f"""
-            SELECT coalesce(strftime(:form, time), 'no time') AS bin, anomaly_label, count(*)
+            SELECT coalesce(strftime(:form, time), 'no time') AS bin, label, count(*)
             FROM found {self._where} GROUP BY 1, 2
         """
         return [tuple(row) for row in await self._rows(sql, form=form)]
@@ -123,7 +131,7 @@ class Detections:
         """How many there are: all, not acknowledged, critical."""
         sql = f"""
             SELECT count(*) AS total, coalesce(sum(NOT acknowledged), 0) AS open,
-                   coalesce(sum(severity = 'CRITICAL'), 0) AS critical, count(DISTINCT source_id) AS sources
+                   coalesce(sum(severity = 'CRITICAL'), 0) AS critical, count(DISTINCT source) AS sources
             FROM found {self._where}
         """
         (row,) = await self._rows(sql)
@@ -142,9 +150,9 @@ class Detections:
 
     async def labels(self) -> list[str]:
         """Every label there is, whatever the filters say."""
-        return [label for (label,) in await self._rows("SELECT DISTINCT anomaly_label FROM found ORDER BY 1")]
+        return [label for (label,) in await self._rows("SELECT DISTINCT label FROM found ORDER BY 1")]
 
     async def sources(self) -> list[str]:
         """Every source there is, whatever the filters say."""
-        sql = f"SELECT DISTINCT source_id FROM found WHERE source_id IS NOT NULL ORDER BY 1 LIMIT {SOURCES}"
+        sql = f"SELECT DISTINCT source FROM found WHERE source IS NOT NULL ORDER BY 1 LIMIT {SOURCES}"
         return [source for (source,) in await self._rows(sql)]
