@@ -38,6 +38,19 @@ impl Value {
             other => other.text().map(Cow::into_owned),
         }
     }
+
+    /// A `REAL` that is a whole number as the `INTEGER` of it, and anything else as it is: JavaScript binds all of its
+    /// numbers as `REAL`, a count of rows as well.
+    pub fn as_bound(&self) -> Cow<'_, Self> {
+        /// From here on the neighbours of a `REAL` are further away than 1.
+        const SPARSE: f64 = (1_u64 << f64::MANTISSA_DIGITS) as f64;
+        match self {
+            Self::Real(number) if number.fract() == 0.0 && number.abs() < SPARSE => {
+                Cow::Owned(Self::Integer(*number as i64))
+            }
+            other => Cow::Borrowed(other),
+        }
+    }
 }
 
 impl From<&str> for Value {

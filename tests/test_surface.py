@@ -6,7 +6,7 @@ import json
 import shutil
 
 import pytest
-from conftest import MODELS, connect, error_of, one, use_model
+from conftest import MODELS, connect, error_of, insert, one, use_model
 
 SCALARS = [
     ("anomaly_acknowledge", 1, "directonly"),
@@ -249,3 +249,12 @@ def test_a_trigger_can_classify_what_is_inserted(db):
     """)
     db.execute("INSERT INTO incoming (line) VALUES ('failed')")
     assert one(db, "SELECT label FROM incoming") == "ERROR"
+
+
+def test_a_whole_number_may_be_bound_as_a_real_as_javascript_does(db):
+    insert(db, "failed failed", "ok")
+    assert one(db, "SELECT sum(scored) FROM anomaly_score_pending(?, ?)", 1.0, 1.0) == 2
+    assert one(db, "SELECT anomaly_config('batch', ?)", 512.0) == 512
+    assert db.execute("SELECT * FROM anomaly_detections(?, ?)", (20.0, 1.0)).fetchall() == []
+    assert "allowed is a whole number" in error_of(db, "SELECT anomaly_config('batch', ?)", 1.5)
+    assert "allowed is a whole number" in error_of(db, "SELECT * FROM anomaly_detections(?)", 1e300)

@@ -41,18 +41,18 @@ impl TableFunction for Detections {
 }
 
 fn limit(value: &Value) -> Result<i64> {
-    match value {
+    match *value.as_bound() {
         Value::Null => Ok(DEFAULT_LIMIT),
-        Value::Integer(limit @ 0..) => Ok(*limit),
-        other => Err(unusable("max_rows", other, "a whole number from 0 up")),
+        Value::Integer(limit @ 0..) => Ok(limit),
+        _ => Err(unusable("max_rows", value, "a whole number from 0 up")),
     }
 }
 
 fn flag(value: &Value) -> Result<bool> {
-    match value {
+    match *value.as_bound() {
         Value::Null | Value::Integer(0) => Ok(false),
         Value::Integer(1) => Ok(true),
-        other => Err(unusable("unacked_only", other, "0 or 1")),
+        _ => Err(unusable("unacked_only", value, "0 or 1")),
     }
 }
 

@@ -21,7 +21,7 @@ pub fn config(connection: &Connection, _: &Database, arguments: Vec<Value>) -> R
     match arguments.next() {
         None => connection.settings().get(&key),
         // NULL unsets what can be empty, and is refused like an empty text elsewhere.
-        Some(value) => connection.configure(&key, &value.into_text().unwrap_or_default()),
+        Some(value) => connection.configure(&key, &value.as_bound().text().unwrap_or_default()),
     }
 }
 

@@ -77,7 +77,7 @@ pub fn score_all(connection: &Connection, database: &Database, arguments: Vec<Va
 fn settings<'a>(connection: &Connection, arguments: impl IntoIterator<Item = &'a Value>) -> Result<Settings> {
     let mut settings = connection.settings();
     for (key, value) in ["batch", "threshold"].into_iter().zip(arguments) {
-        if let Some(value) = value.text() {
+        if let Some(value) = value.as_bound().text() {
             settings.set(key, &value)?;
         }
     }
