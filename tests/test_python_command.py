@@ -503,4 +503,6 @@ class TestDoctor:
     def test_a_database_that_is_locked_for_good(self, database):
         with closing(sqlite3.connect(database, isolation_level=None)) as connection:
             connection.execute("BEGIN EXCLUSIVE")
-            assert "locked" in self.wrong("database", database)
+            text = self.wrong("database", database)
+        assert "locked" in text
+        assert text.endswith("; wait until another program lets go of it")
