@@ -17,7 +17,7 @@ from pathlib import Path
 
 import pytest
 from conftest import MODELS, SUFFIX
-from package import COMMAND, PATIENCE, PYTHON, command, environment, require_package
+from package import COMMAND, PATIENCE, PYTHON, command, environment, python, require_package
 
 LEVELS = ["--model", str(MODELS / "levels")]
 LOG = "all is ok\nit failed failed\n\nit failed failed\nok\n"
@@ -107,6 +107,49 @@ class TestImport:
         assert done.returncode == 1
         assert done.stderr == f"sqlite-anomaly: {tmp_path / 'none.log'}: No such file or directory\n"
         assert rows(tmp_path / "logs.db", "SELECT count(*) FROM log_entries") == [(4,)]
+
+    def test_a_line_that_the_table_does_not_permit_is_told_and_not_left_out(self, log, tmp_path):
+        database = tmp_path / "logs.db"
+        with closing(sqlite3.connect(database)) as connection:
+            connection.execute("CREATE TABLE log_entries (id TEXT PRIMARY KEY, text TEXT, level TEXT NOT NULL)")
+        text = complaint(command("import", database, log))
+        assert "NOT NULL constraint failed: log_entries.level" in text
+        assert "remedy: give the columns that are not the extension's a default" in text
+
+    @pytest.mark.parametrize(
+        ("damage", "problem"),
+        [
+            (lambda _: b"no gzip", "Not a gzipped file"),
+            (lambda content: content[: len(content) // 2], "ended before the end"),
+            (lambda content: content[:20] + b"\xff" * 20 + content[40:], "Error -3 while decompressing"),
+        ],
+    )
+    def test_a_damaged_gz_is_named_and_nothing_of_it_is_in(self, tmp_path, damage, problem):
+        lines = "".join(f"line {n * n}\n" for n in range(10_000))
+        file, database = tmp_path / "old.log.gz", tmp_path / "logs.db"
+        file.write_bytes(damage(gzip.compress(lines.encode())))
+        text = complaint(command("import", database, file))
+        assert text.startswith(f"sqlite-anomaly: {file} cannot be decompressed (")
+        assert problem in text and "rename it if it is no .gz" in text
+        assert rows(database, "SELECT count(*) FROM log_entries") == [(0,)]
+
+    def test_where_sqlite_rolled_back_by_itself_its_reason_is_told(self, tmp_path):
+        (tmp_path / "big.log").write_text("".join(f"{n:01000}\n" for n in range(10_000)))
+        program = """
+from pathlib import Path
+from sqlite_anomaly import load
+from sqlite_anomaly._logfile import import_file
+folder = Path(sys.argv[1])
+db = sqlite3.connect(folder / "logs.db", isolation_level=None)
+load(db)
+db.execute("SELECT anomaly_init()").fetchall()
+db.execute("PRAGMA max_page_count = 200").fetchall()
+try:
+    import_file(db, folder / "big.log", "big", "")
+except sqlite3.Error as error:
+    print(error, db.in_transaction)
+"""
+        assert said(python(program, str(tmp_path))) == ["database or disk is full False"]
 
 
 class TestScoring:

@@ -23,7 +23,7 @@ from rich.console import Console
 from rich.progress import MofNCompleteColumn, Progress, TimeRemainingColumn
 
 from sqlite_anomaly._doctor import examine
-from sqlite_anomaly._drivers import able_driver, drivers, is_busy
+from sqlite_anomaly._drivers import able_driver, driver_errors, is_busy
 from sqlite_anomaly._loading import load
 from sqlite_anomaly._logfile import import_file
 from sqlite_anomaly._output import Output, is_terminal
@@ -65,10 +65,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
     except OSError as error:
-        return _complain(f"{error.filename}: {error.strerror}")
+        return _complain(f"{error.filename}: {error.strerror}" if error.filename else str(error))
     except SqliteAnomalyError as error:
         return _complain(str(error))
-    except tuple(driver.error for driver in drivers()) as error:
+    except driver_errors() as error:
         return _complain(f"{options.database}: {error}", _remedy(str(error), options.database))
 
 
@@ -82,6 +82,8 @@ def _complain(problem: str, remedy: str = "") -> int:
 def _remedy(problem: str, database: Path) -> str:
     if "anomaly_init()" in problem:
         return f"sqlite-anomaly init {database}"
+    if "constraint failed" in problem:
+        return "give the columns that are not the extension's a default that the table's constraints permit"
     return f"sqlite-anomaly doctor {database} looks for what is wrong"
 
 
@@ -241,7 +243,7 @@ def _patience() -> Iterator[None]:
     """Who watches outlives a long lock of another program's."""
     try:
         yield
-    except tuple(driver.error for driver in drivers()) as error:
+    except driver_errors() as error:
         if not is_busy(error):
             raise
         print(f"sqlite-anomaly: {error}; trying again", file=sys.stderr, flush=True)
