@@ -334,6 +334,18 @@ class TestTerminal:
         (answer,) = said(command("detections", database, "--json"))
         assert json.loads(answer)["text"] == "failed failed \x1b[2J\x1b]0;owned\x07\tdone [red]x[/red]"
 
+    def test_nor_does_the_id_of_an_entry_that_cannot_be_scored(self, database):
+        with closing(sqlite3.connect(database)) as connection, connection:
+            connection.execute("INSERT INTO log_entries (id, text) VALUES (?, NULL)", ["evil\x1b]0;owned\x07"])
+        (line,) = said(command("score", database, *LEVELS))
+        assert "1 could not be scored" in line and "evil ]0;owned " in line
+        assert not {ESCAPE, "\x07"} & {*line}
+
+    def test_nor_does_an_error(self, database):
+        text = complaint(command("score", database, "--model", "/no\x1b]0;owned\x07where"))
+        assert "/no ]0;owned where" in text
+        assert not {ESCAPE, "\x07"} & {*text}
+
     def test_a_reader_that_leaves_early_sees_no_traceback(self, database):
         said(command("score", database, *LEVELS))
         with closing(sqlite3.connect(database)) as connection, connection:

@@ -26,7 +26,7 @@ from sqlite_anomaly._doctor import examine
 from sqlite_anomaly._drivers import able_driver, driver_errors, is_busy
 from sqlite_anomaly._loading import load
 from sqlite_anomaly._logfile import import_file
-from sqlite_anomaly._output import Output, is_terminal
+from sqlite_anomaly._output import Output, is_terminal, one_line
 from sqlite_anomaly._scoring import PENDING, ScoringResult, score_pending
 from sqlite_anomaly.errors import SqliteAnomalyError
 
@@ -75,7 +75,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _complain(problem: str, remedy: str = "") -> int:
     for line in (f"sqlite-anomaly: {problem}", remedy and f"remedy: {remedy}"):
         if line:
-            print(line, file=sys.stderr)
+            print(one_line(line), file=sys.stderr)
     return 1
 
 
@@ -246,7 +246,7 @@ def _patience() -> Iterator[None]:
     except driver_errors() as error:
         if not is_busy(error):
             raise
-        print(f"sqlite-anomaly: {error}; trying again", file=sys.stderr, flush=True)
+        print(one_line(f"sqlite-anomaly: {error}; trying again"), file=sys.stderr, flush=True)
 
 
 def _now() -> str:
