@@ -136,6 +136,7 @@ class TestImport:
     def test_where_sqlite_rolled_back_by_itself_its_reason_is_told(self, tmp_path):
         (tmp_path / "big.log").write_text("".join(f"{n:01000}\n" for n in range(10_000)))
         program = """
+import sqlite3
 from pathlib import Path
 from sqlite_anomaly import load
 from sqlite_anomaly._logfile import import_file
@@ -226,6 +227,90 @@ class TestScoring:
         finally:
             watch.kill()
         assert (watch.returncode, output, errors) == (0, "", "stopped: 5 entries scored, 3 detections\n")
+
+    def test_watch_prints_during_a_long_run_and_an_interrupt_loses_nothing(self, tmp_path):
+        log, database = tmp_path / "long.log", tmp_path / "logs.db"
+        log.write_text("\n".join(f"worker {n} failed failed" for n in range(20_000)))
+        said(command("import", database, log))
+        watch = subprocess.Popen(
+            [COMMAND, "watch", database, *LEVELS, "--batch", "16", "--json"], env=environment(), text=True,
+            stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+        )  # fmt: skip
+        try:
+            lines = [watch.stdout.readline()]
+            watch.send_signal(signal.SIGINT)
+            # communicate() would miss what was read ahead for the first line.
+            lines += watch.stdout.readlines()
+            _, errors = watch.communicate(timeout=PATIENCE)
+        finally:
+            watch.kill()
+        ((scored, pending),) = rows(
+            database, "SELECT count(anomaly_scored_at), count(*) - count(anomaly_scored_at) FROM log_entries"
+        )
+        assert pending > 0
+        assert errors == f"stopped: {scored} entries scored, {scored} detections\n"
+        printed = [json.loads(line)["id"] for line in lines]
+        assert sorted(printed) == sorted(key for (key,) in rows(database, "SELECT id FROM detections"))
+        assert watch.returncode == 0
+
+    def test_watch_prints_a_detection_whose_commit_came_long_after_its_time(self, database):
+        watch = subprocess.Popen(
+            [COMMAND, "watch", database, *LEVELS, "--interval", "0.1", "--json"], env=environment(), text=True,
+            stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+        )  # fmt: skip
+        try:
+            texts = [json.loads(watch.stdout.readline())["text"] for _ in range(2)]
+            for text in ("failed failed again", "failed failed anew"):
+                with closing(sqlite3.connect(database, timeout=30)) as connection, connection:
+                    connection.execute("INSERT INTO log_entries (text, id) VALUES (?1, ?1)", [text])
+                texts.append(json.loads(watch.stdout.readline())["text"])
+            with closing(sqlite3.connect(database, timeout=30)) as connection, connection:
+                # Another scorer's, of the time of this one's first; and an entry, to be printed after it.
+                connection.execute(
+                    "INSERT INTO detections (id, entry_id, anomaly_label, anomaly_score, text, detected_at, scorer) "
+                    "SELECT 'other', entry_id, anomaly_label, anomaly_score, 'other', max(detected_at), 'other' "
+                    "FROM detections WHERE text = 'it failed failed'"
+                )
+                connection.execute("INSERT INTO log_entries (id, text) VALUES ('last', 'failed failed last')")
+            texts.append(json.loads(watch.stdout.readline())["text"])
+            watch.send_signal(signal.SIGINT)
+            watch.communicate(timeout=PATIENCE)
+        finally:
+            watch.kill()
+        assert texts[4:] == ["other"]
+
+    def test_watch_goes_back_to_its_last_look_however_long_that_is_ago(self, database):
+        said(command("score", database, *LEVELS))
+        program = """
+from datetime import UTC, datetime, timedelta
+from sqlite_anomaly import cli, load
+cli.OVERLAP = timedelta(0)
+db = cli.able_driver().open(sys.argv[1])
+load(db)
+lookout = cli._Lookout(db, cli.Output(as_json=True), 0)
+for _ in range(2):
+    lookout.look()
+    db.execute("UPDATE detections SET detected_at = ?", (cli._stamp(datetime.now(UTC)),))
+lookout.look()
+print(lookout.detected)
+"""
+        assert said(python(program, str(database)))[-1] == "2"
+
+    def test_watch_can_be_stopped_while_another_program_holds_its_lock(self, database):
+        with closing(sqlite3.connect(database, isolation_level=None)) as connection:
+            connection.execute("BEGIN EXCLUSIVE")
+            watch = subprocess.Popen(
+                [COMMAND, "watch", database, *LEVELS, "--interval", "0.1"], text=True, stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE, env=environment(TURNSTONE_ANOMALY_BUSY_TIMEOUT_MS="0"),
+            )  # fmt: skip
+            try:
+                assert "trying again" in watch.stderr.readline()
+                watch.send_signal(signal.SIGINT)
+                _, errors = watch.communicate(timeout=PATIENCE)
+            finally:
+                watch.kill()
+        assert errors.splitlines()[-1] == "stopped: 0 entries scored, 0 detections"
+        assert watch.returncode == 0
 
     def test_watch_outlives_a_long_lock_of_another_program(self, database):
         said(command("score", database, *LEVELS))
@@ -319,6 +404,29 @@ class TestTerminal:
         shown = self.shown("score", database, *LEVELS)
         assert ESCAPE in shown
         assert "4 entries scored, 2 detections" in shown
+
+    def test_the_bar_stays_where_it_is_while_a_lock_hides_what_is_pending(self, database):
+        program = """
+from argparse import Namespace
+from pathlib import Path
+from sqlite_anomaly import cli
+answers = iter([10, None, cli.able_driver().error("database is locked"), 7])
+def one(*_):
+    answer = next(answers)
+    if isinstance(answer, Exception):
+        raise answer
+    return answer
+cli._one = one
+cli._run = lambda connection, tick: [tick() for _ in range(3)]
+completed = []
+update = cli.Progress.update
+cli.Progress.update = lambda self, task, **fields: (completed.append(fields["completed"]), update(self, task, **fields))
+cli._run_visibly(None, Namespace(database=Path(sys.argv[1])))
+print(completed)
+"""
+        done = python(program, str(database))
+        assert done.returncode == 0, done.stderr
+        assert done.stdout == "[0, 3]\n"
 
     def test_what_a_log_says_does_not_steer_the_terminal(self, tmp_path):
         (tmp_path / "evil.log").write_bytes(b"failed failed \x1b[2J\x1b]0;owned\x07\tdone [red]x[/red]\n")

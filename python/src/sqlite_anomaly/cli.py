@@ -13,8 +13,8 @@ from argparse import ArgumentParser as Parser
 from argparse import Namespace
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor, wait
-from contextlib import closing, contextmanager
-from datetime import UTC, datetime
+from contextlib import closing, contextmanager, suppress
+from datetime import UTC, datetime, timedelta
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -39,6 +39,9 @@ LIST_SINCE = f"""
 SELECT {", ".join(COLUMNS)} FROM anomaly_detections((SELECT count(*) FROM detections WHERE detected_at >= ?1))
 WHERE detected_at >= ?1 ORDER BY detected_at
 """
+SCORED = "SELECT value FROM anomaly_status WHERE key = 'scored'"
+# A detection bears the time before its commit, which may wait as long as another program's busy_timeout_ms (30 s).
+OVERLAP = timedelta(seconds=60)
 # What the command line calls a setting, and what the extension does.
 SETTINGS = {"model": "model", "device": "device", "batch": "batch", "threshold": "threshold", "tenant": "tenant_id"}
 Command = Callable[[Namespace, Output], int]
@@ -208,33 +211,92 @@ def _run(connection: Any, tick: Callable[[], None] = lambda: None) -> ScoringRes
 def _run_visibly(connection: Any, options: Namespace) -> ScoringResult:
     """The same with a progress bar: another connection sees what is committed."""
     columns = (*Progress.get_default_columns()[:2], MofNCompleteColumn(), TimeRemainingColumn())
-    with _open(options) as observer, Progress(*columns, console=Console(stderr=True), transient=True) as progress:
-        total = _one(observer, PENDING) or 0
-        task = progress.add_task("scoring", total=total)
-        return _run(connection, lambda: progress.update(task, completed=total - (_one(observer, PENDING) or 0)))
+    with _observer(options) as observer, Progress(*columns, console=Console(stderr=True), transient=True) as progress:
+        task = progress.add_task("scoring", total=None)
+
+        def tick() -> None:
+            pending = _told(observer, PENDING)
+            if pending is not None:
+                total = progress.tasks[task].total or pending
+                progress.update(task, total=total, completed=total - pending)
+
+        tick()
+        return _run(connection, tick)
+
+
+@contextmanager
+def _observer(options: Namespace) -> Iterator[Any]:
+    """Another connection, which sees what is committed."""
+    with _open(options) as connection:
+        _hurry(connection)
+        yield connection
+
+
+def _hurry(connection: Any) -> None:
+    """Lets a connection wait for locks no longer than a tick."""
+    connection.execute(f"PRAGMA busy_timeout = {TICK_S * 1000:.0f}").fetchall()
+
+
+def _told(connection: Any, sql: str) -> Any:
+    """A value of `anomaly_status`; `None` where it cannot be told now, as under a lock."""
+    with suppress(*driver_errors()):
+        return _one(connection, sql)
+    return None
+
+
+class _Lookout:
+    """Prints each detection once, soon after it is committed."""
+
+    def __init__(self, observer: Any, output: Output, interval: float) -> None:
+        self.detected = 0
+        self._interval = interval
+        self._due = 0.0
+        self._observer = observer
+        self._output = output
+        self._since = _stamp(datetime.now(UTC))
+        self._shown: set[str] = set()
+
+    def tick(self) -> None:
+        """Looks again once the interval is over: a look reads all detections of the overlap."""
+        if time.monotonic() >= self._due:
+            self.look()
+            self._due = time.monotonic() + self._interval
+
+    def look(self) -> None:
+        """Prints what is new; a thread does, so that an interrupt comes before it or after it."""
+        with ThreadPoolExecutor(max_workers=1) as pool:
+            pool.submit(self._look).result()
+
+    def _look(self) -> None:
+        began = datetime.now(UTC)
+        try:
+            rows = _rows(self._observer, LIST_SINCE, self._since)
+        except driver_errors() as error:
+            # The next look sees what a lock hides from this one.
+            if is_busy(error):
+                return
+            raise
+        new = [row for row in rows if row["id"] not in self._shown]
+        self.detected += len(new)
+        self._output.detection_lines(new)
+        self._since, self._shown = max(self._since, _stamp(began - OVERLAP)), {row["id"] for row in rows}
 
 
 def _watch(options: Namespace, output: Output) -> int:
     # A service manager's way to say Ctrl-C.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
-    scored = detected = 0
-    since = _now()
-    shown: set[str] = set()
-    try:
-        with _open(options) as connection:
+    with _open(options) as connection, _observer(options) as observer:
+        lookout = _Lookout(observer, output, options.interval)
+        try:
             while True:
-                began = _now()
                 with _patience():
-                    scored += _run(connection).scored
-                    rows = _rows(connection, LIST_SINCE, since)
-                    new = [row for row in rows if row["id"] not in shown]
-                    output.detection_lines(new)
-                    detected += len(new)
-                    # The next look goes back to the beginning of this one: other scorers commit in their own order.
-                    since, shown = began, {row["id"] for row in rows}
+                    _run(connection, lookout.tick)
+                lookout.look()
                 time.sleep(options.interval)
-    except KeyboardInterrupt:
-        print(f"stopped: {scored} entries scored, {detected} detections", file=sys.stderr)
+        except KeyboardInterrupt:
+            lookout.look()
+            _hurry(connection)
+            print(f"stopped: {_told(connection, SCORED) or 0} entries scored, {lookout.detected} detections", file=sys.stderr)
     return 0
 
 
@@ -249,9 +311,9 @@ def _patience() -> Iterator[None]:
         print(one_line(f"sqlite-anomaly: {error}; trying again"), file=sys.stderr, flush=True)
 
 
-def _now() -> str:
-    """The time as `detected_at` has it."""
-    return datetime.now(UTC).isoformat(timespec="microseconds")
+def _stamp(time: datetime) -> str:
+    """A time as `detected_at` has it."""
+    return time.isoformat(timespec="microseconds")
 
 
 def _detections(options: Namespace, output: Output) -> int:
