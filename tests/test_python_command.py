@@ -228,7 +228,8 @@ class TestScoring:
             watch.kill()
         assert (watch.returncode, output, errors) == (0, "", "stopped: 5 entries scored, 3 detections\n")
 
-    def test_watch_prints_during_a_long_run_and_an_interrupt_loses_nothing(self, tmp_path):
+    @pytest.mark.parametrize("interrupts", [1, 2])
+    def test_watch_prints_during_a_long_run_and_an_interrupt_loses_nothing(self, tmp_path, interrupts):
         log, database = tmp_path / "long.log", tmp_path / "logs.db"
         log.write_text("\n".join(f"worker {n} failed failed" for n in range(20_000)))
         said(command("import", database, log))
@@ -238,7 +239,9 @@ class TestScoring:
         )  # fmt: skip
         try:
             lines = [watch.stdout.readline()]
-            watch.send_signal(signal.SIGINT)
+            for _ in range(interrupts):
+                watch.send_signal(signal.SIGINT)
+                time.sleep(0.01)
             # communicate() would miss what was read ahead for the first line.
             lines += watch.stdout.readlines()
             _, errors = watch.communicate(timeout=PATIENCE)

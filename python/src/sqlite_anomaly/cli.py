@@ -282,9 +282,21 @@ class _Lookout:
         self._since, self._shown = max(self._since, _stamp(began - OVERLAP)), {row["id"] for row in rows}
 
 
+def _interrupt_once() -> None:
+    """Lets the first Ctrl-C, or a service manager's way to say it, end the watch, and no second one disturb the end."""
+    signals = (signal.SIGINT, signal.SIGTERM)
+
+    def interrupt(*_: object) -> None:
+        for number in signals:
+            signal.signal(number, signal.SIG_IGN)
+        raise KeyboardInterrupt
+
+    for number in signals:
+        signal.signal(number, interrupt)
+
+
 def _watch(options: Namespace, output: Output) -> int:
-    # A service manager's way to say Ctrl-C.
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    _interrupt_once()
     with _open(options) as connection, _observer(options) as observer:
         lookout = _Lookout(observer, output, options.interval)
         try:
@@ -296,7 +308,8 @@ def _watch(options: Namespace, output: Output) -> int:
         except KeyboardInterrupt:
             lookout.look()
             _hurry(connection)
-            print(f"stopped: {_told(connection, SCORED) or 0} entries scored, {lookout.detected} detections", file=sys.stderr)
+            scored = _told(connection, SCORED) or 0
+            print(f"stopped: {scored} entries scored, {lookout.detected} detections", file=sys.stderr)
     return 0
 
 
