@@ -17,7 +17,7 @@ from pathlib import Path
 
 import pytest
 from conftest import MODELS, SUFFIX
-from package import COMMAND, PATIENCE, PYTHON, command, environment, require_package
+from package import COMMAND, PATIENCE, PYTHON, command, environment, python, require_package
 
 LEVELS = ["--model", str(MODELS / "levels")]
 LOG = "all is ok\nit failed failed\n\nit failed failed\nok\n"
@@ -108,6 +108,50 @@ class TestImport:
         assert done.stderr == f"sqlite-anomaly: {tmp_path / 'none.log'}: No such file or directory\n"
         assert rows(tmp_path / "logs.db", "SELECT count(*) FROM log_entries") == [(4,)]
 
+    def test_a_line_that_the_table_does_not_permit_is_told_and_not_left_out(self, log, tmp_path):
+        database = tmp_path / "logs.db"
+        with closing(sqlite3.connect(database)) as connection:
+            connection.execute("CREATE TABLE log_entries (id TEXT PRIMARY KEY, text TEXT, level TEXT NOT NULL)")
+        text = complaint(command("import", database, log))
+        assert "NOT NULL constraint failed: log_entries.level" in text
+        assert "remedy: give the columns that are not the extension's a default" in text
+
+    @pytest.mark.parametrize(
+        ("damage", "problem"),
+        [
+            (lambda _: b"no gzip", "Not a gzipped file"),
+            (lambda content: content[: len(content) // 2], "ended before the end"),
+            (lambda content: content[:20] + b"\xff" * 20 + content[40:], "Error -3 while decompressing"),
+        ],
+    )
+    def test_a_damaged_gz_is_named_and_nothing_of_it_is_in(self, tmp_path, damage, problem):
+        lines = "".join(f"line {n * n}\n" for n in range(10_000))
+        file, database = tmp_path / "old.log.gz", tmp_path / "logs.db"
+        file.write_bytes(damage(gzip.compress(lines.encode())))
+        text = complaint(command("import", database, file))
+        assert text.startswith(f"sqlite-anomaly: {file} cannot be decompressed (")
+        assert problem in text and "rename it if it is no .gz" in text
+        assert rows(database, "SELECT count(*) FROM log_entries") == [(0,)]
+
+    def test_where_sqlite_rolled_back_by_itself_its_reason_is_told(self, tmp_path):
+        (tmp_path / "big.log").write_text("".join(f"{n:01000}\n" for n in range(10_000)))
+        program = """
+import sqlite3
+from pathlib import Path
+from sqlite_anomaly import load
+from sqlite_anomaly._logfile import import_file
+folder = Path(sys.argv[1])
+db = sqlite3.connect(folder / "logs.db", isolation_level=None)
+load(db)
+db.execute("SELECT anomaly_init()").fetchall()
+db.execute("PRAGMA max_page_count = 200").fetchall()
+try:
+    import_file(db, folder / "big.log", "big", "")
+except sqlite3.Error as error:
+    print(error, db.in_transaction)
+"""
+        assert said(python(program, str(tmp_path))) == ["database or disk is full False"]
+
 
 class TestScoring:
     """`score`, `detections`, `ack`, `watch`."""
@@ -183,6 +227,93 @@ class TestScoring:
         finally:
             watch.kill()
         assert (watch.returncode, output, errors) == (0, "", "stopped: 5 entries scored, 3 detections\n")
+
+    @pytest.mark.parametrize("interrupts", [1, 2])
+    def test_watch_prints_during_a_long_run_and_an_interrupt_loses_nothing(self, tmp_path, interrupts):
+        log, database = tmp_path / "long.log", tmp_path / "logs.db"
+        log.write_text("\n".join(f"worker {n} failed failed" for n in range(20_000)))
+        said(command("import", database, log))
+        watch = subprocess.Popen(
+            [COMMAND, "watch", database, *LEVELS, "--batch", "16", "--json"], env=environment(), text=True,
+            stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+        )  # fmt: skip
+        try:
+            lines = [watch.stdout.readline()]
+            for _ in range(interrupts):
+                watch.send_signal(signal.SIGINT)
+                time.sleep(0.01)
+            # communicate() would miss what was read ahead for the first line.
+            lines += watch.stdout.readlines()
+            _, errors = watch.communicate(timeout=PATIENCE)
+        finally:
+            watch.kill()
+        ((scored, pending),) = rows(
+            database, "SELECT count(anomaly_scored_at), count(*) - count(anomaly_scored_at) FROM log_entries"
+        )
+        assert pending > 0
+        assert errors == f"stopped: {scored} entries scored, {scored} detections\n"
+        printed = [json.loads(line)["id"] for line in lines]
+        assert sorted(printed) == sorted(key for (key,) in rows(database, "SELECT id FROM detections"))
+        assert watch.returncode == 0
+
+    def test_watch_prints_a_detection_whose_commit_came_long_after_its_time(self, database):
+        watch = subprocess.Popen(
+            [COMMAND, "watch", database, *LEVELS, "--interval", "0.1", "--json"], env=environment(), text=True,
+            stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+        )  # fmt: skip
+        try:
+            texts = [json.loads(watch.stdout.readline())["text"] for _ in range(2)]
+            for text in ("failed failed again", "failed failed anew"):
+                with closing(sqlite3.connect(database, timeout=30)) as connection, connection:
+                    connection.execute("INSERT INTO log_entries (text, id) VALUES (?1, ?1)", [text])
+                texts.append(json.loads(watch.stdout.readline())["text"])
+            with closing(sqlite3.connect(database, timeout=30)) as connection, connection:
+                # Another scorer's, of the time of this one's first; and an entry, to be printed after it.
+                connection.execute(
+                    "INSERT INTO detections (id, entry_id, anomaly_label, anomaly_score, text, detected_at, scorer) "
+                    "SELECT 'other', entry_id, anomaly_label, anomaly_score, 'other', max(detected_at), 'other' "
+                    "FROM detections WHERE text = 'it failed failed'"
+                )
+                connection.execute("INSERT INTO log_entries (id, text) VALUES ('last', 'failed failed last')")
+            texts.append(json.loads(watch.stdout.readline())["text"])
+            watch.send_signal(signal.SIGINT)
+            watch.communicate(timeout=PATIENCE)
+        finally:
+            watch.kill()
+        assert texts[4:] == ["other"]
+
+    def test_watch_goes_back_to_its_last_look_however_long_that_is_ago(self, database):
+        said(command("score", database, *LEVELS))
+        program = """
+from datetime import UTC, datetime, timedelta
+from sqlite_anomaly import cli, load
+cli.OVERLAP = timedelta(0)
+db = cli.able_driver().open(sys.argv[1])
+load(db)
+lookout = cli._Lookout(db, cli.Output(as_json=True), 0)
+for _ in range(2):
+    lookout.look()
+    db.execute("UPDATE detections SET detected_at = ?", (cli._stamp(datetime.now(UTC)),))
+lookout.look()
+print(lookout.detected)
+"""
+        assert said(python(program, str(database)))[-1] == "2"
+
+    def test_watch_can_be_stopped_while_another_program_holds_its_lock(self, database):
+        with closing(sqlite3.connect(database, isolation_level=None)) as connection:
+            connection.execute("BEGIN EXCLUSIVE")
+            watch = subprocess.Popen(
+                [COMMAND, "watch", database, *LEVELS, "--interval", "0.1"], text=True, stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE, env=environment(TURNSTONE_ANOMALY_BUSY_TIMEOUT_MS="0"),
+            )  # fmt: skip
+            try:
+                assert "trying again" in watch.stderr.readline()
+                watch.send_signal(signal.SIGINT)
+                _, errors = watch.communicate(timeout=PATIENCE)
+            finally:
+                watch.kill()
+        assert errors.splitlines()[-1] == "stopped: 0 entries scored, 0 detections"
+        assert watch.returncode == 0
 
     def test_watch_outlives_a_long_lock_of_another_program(self, database):
         said(command("score", database, *LEVELS))
@@ -277,6 +408,29 @@ class TestTerminal:
         assert ESCAPE in shown
         assert "4 entries scored, 2 detections" in shown
 
+    def test_the_bar_stays_where_it_is_while_a_lock_hides_what_is_pending(self, database):
+        program = """
+from argparse import Namespace
+from pathlib import Path
+from sqlite_anomaly import cli
+answers = iter([10, None, cli.able_driver().error("database is locked"), 7])
+def one(*_):
+    answer = next(answers)
+    if isinstance(answer, Exception):
+        raise answer
+    return answer
+cli._one = one
+cli._run = lambda connection, tick: [tick() for _ in range(3)]
+completed = []
+update = cli.Progress.update
+cli.Progress.update = lambda self, task, **fields: (completed.append(fields["completed"]), update(self, task, **fields))
+cli._run_visibly(None, Namespace(database=Path(sys.argv[1])))
+print(completed)
+"""
+        done = python(program, str(database))
+        assert done.returncode == 0, done.stderr
+        assert done.stdout == "[0, 3]\n"
+
     def test_what_a_log_says_does_not_steer_the_terminal(self, tmp_path):
         (tmp_path / "evil.log").write_bytes(b"failed failed \x1b[2J\x1b]0;owned\x07\tdone [red]x[/red]\n")
         database = tmp_path / "logs.db"
@@ -290,6 +444,18 @@ class TestTerminal:
         assert (ESCAPE in line, line.count("\t")) == (False, 6)
         (answer,) = said(command("detections", database, "--json"))
         assert json.loads(answer)["text"] == "failed failed \x1b[2J\x1b]0;owned\x07\tdone [red]x[/red]"
+
+    def test_nor_does_the_id_of_an_entry_that_cannot_be_scored(self, database):
+        with closing(sqlite3.connect(database)) as connection, connection:
+            connection.execute("INSERT INTO log_entries (id, text) VALUES (?, NULL)", ["evil\x1b]0;owned\x07"])
+        (line,) = said(command("score", database, *LEVELS))
+        assert "1 could not be scored" in line and "evil ]0;owned " in line
+        assert not {ESCAPE, "\x07"} & {*line}
+
+    def test_nor_does_an_error(self, database):
+        text = complaint(command("score", database, "--model", "/no\x1b]0;owned\x07where"))
+        assert "/no ]0;owned where" in text
+        assert not {ESCAPE, "\x07"} & {*text}
 
     def test_a_reader_that_leaves_early_sees_no_traceback(self, database):
         said(command("score", database, *LEVELS))
@@ -503,4 +669,6 @@ class TestDoctor:
     def test_a_database_that_is_locked_for_good(self, database):
         with closing(sqlite3.connect(database, isolation_level=None)) as connection:
             connection.execute("BEGIN EXCLUSIVE")
-            assert "locked" in self.wrong("database", database)
+            text = self.wrong("database", database)
+        assert "locked" in text
+        assert text.endswith("; wait until another program lets go of it")

@@ -102,6 +102,19 @@ def test_score_says_which_entries_failed(entries):
     assert "empty" in ended.stderr
 
 
+def test_an_id_does_not_steer_the_terminal(entries):
+    query(entries, "INSERT INTO log_entries (id, text) VALUES ('evil' || char(27) || ']0;owned' || char(7), NULL)")
+    ended = run("anomaly-score", entries)
+    assert "evil ]0;owned " in ended.stderr
+    assert "\x1b" not in ended.stderr and "\x07" not in ended.stderr
+
+
+def test_nor_does_an_error(entries):
+    ended = run("anomaly-score", entries, "--model", "/no\x1b]0;owned\x07where", check=False)
+    assert "/no ]0;owned where" in ended.stderr
+    assert "\x1b" not in ended.stderr and "\x07" not in ended.stderr
+
+
 @pytest.mark.parametrize(
     ("arguments", "problem"),
     [
@@ -113,6 +126,7 @@ def test_score_names_what_it_cannot_use(entries, arguments, problem):
     ended = run("anomaly-score", entries, *arguments, check=False)
     assert ended.returncode != 0
     assert problem in ended.stderr and "Traceback" not in ended.stderr
+    assert "pysqlite3" not in ended.stderr
     assert query(entries, "SELECT 1 FROM sqlite_master WHERE name = 'detections'") == []
 
 

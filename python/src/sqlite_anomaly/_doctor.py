@@ -6,11 +6,12 @@ import ctypes
 import os
 import platform
 from collections.abc import Callable, Generator, Iterator
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from sqlite_anomaly._drivers import Driver, able_driver, drivers
+from sqlite_anomaly._drivers import Driver, able_driver, drivers, is_busy
 from sqlite_anomaly._loading import load, loadable_path
 from sqlite_anomaly.errors import SqliteAnomalyError
 
@@ -143,29 +144,31 @@ def _database(path: Path, driver: Driver | None) -> Iterator[Finding]:
         yield Finding("database", False, f"there is no file {path}", f"sqlite-anomaly init {path} makes it")
         return
     try:
-        connection = driver.open(path)
-        connection.execute("SELECT count(*) FROM sqlite_master").fetchall()
+        with closing(driver.open(path)) as connection:
+            yield _content(connection, path, driver)
     except driver.error as error:
         yield Finding("database", False, f"{path}: {error}", "name the file of an SQLite database")
-        return
+
+
+def _content(connection: Any, path: Path, driver: Driver) -> Finding:
+    remedy = "name the file of an SQLite database"
     try:
+        connection.execute("SELECT count(*) FROM sqlite_master").fetchall()
+        remedy = f"sqlite-anomaly init {path} makes what is missing"
         for table, columns in TABLES.items():
             connection.execute(f"SELECT {columns} FROM {table} LIMIT 0").fetchall()
-    except driver.error as error:
-        yield Finding("database", False, f"{path}: {error}", f"sqlite-anomaly init {path} makes what is missing")
-        return
-    try:
+        remedy = "let this user write to the file and its folder"
         connection.execute("BEGIN IMMEDIATE")
         connection.execute("UPDATE log_entries SET anomaly_scored_at = NULL WHERE 0")
         connection.execute("ROLLBACK")
+        ((entries, pending),) = connection.execute(
+            "SELECT count(*), count(*) FILTER (WHERE anomaly_scored_at IS NULL) FROM log_entries"
+        ).fetchall()
     except driver.error as error:
-        remedy = "let this user write to the file and its folder, or wait until another program lets go of it"
-        yield Finding("database", False, f"{path}: {error}", remedy)
-        return
-    ((entries, pending),) = connection.execute(
-        "SELECT count(*), count(*) FILTER (WHERE anomaly_scored_at IS NULL) FROM log_entries"
-    ).fetchall()
-    yield Finding("database", True, f"{path}: {entries} entries, {pending} of them to be scored")
+        if is_busy(error):
+            remedy = "wait until another program lets go of it"
+        return Finding("database", False, f"{path}: {error}", remedy)
+    return Finding("database", True, f"{path}: {entries} entries, {pending} of them to be scored")
 
 
 def _numbers(version: str) -> tuple[int, ...]:

@@ -74,6 +74,11 @@ def drivers() -> list[Driver]:
     return found
 
 
+def driver_errors() -> tuple[type[Exception], ...]:
+    """The classes of all errors of the modules at hand."""
+    return tuple(driver.error for driver in drivers())
+
+
 def able_driver() -> Driver:
     """The first module at hand that can load extensions."""
     at_hand = drivers()

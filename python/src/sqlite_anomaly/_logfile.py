@@ -4,14 +4,29 @@ from __future__ import annotations
 
 import gzip
 import hashlib
+import zlib
 from collections.abc import Iterator
+from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from sqlite_anomaly._drivers import driver_errors
+from sqlite_anomaly.errors import SqliteAnomalyError
+
+# OR IGNORE would leave out, too, the lines that a constraint of the table does not permit.
 INSERT = """
-INSERT OR IGNORE INTO log_entries (id, tenant_id, source_id, ingest_time, text) VALUES (?, ?, ?, ?, ?)
+INSERT INTO log_entries (id, tenant_id, source_id, ingest_time, text) VALUES (?, ?, ?, ?, ?) ON CONFLICT DO NOTHING
 """
+
+
+class NotDecompressed(SqliteAnomalyError):
+    """A .gz that is none, or is damaged."""
+
+    def __init__(self, path: Path, error: Exception) -> None:
+        super().__init__(
+            f"{path} cannot be decompressed ({error}): fetch it anew if it was cut short, or rename it if it is no .gz"
+        )
 
 
 def import_file(connection: Any, path: Path, source: str, tenant_id: str) -> tuple[int, int]:
@@ -27,7 +42,9 @@ def import_file(connection: Any, path: Path, source: str, tenant_id: str) -> tup
         new = _count(connection) - before
         connection.execute("COMMIT")
     except BaseException:
-        connection.execute("ROLLBACK")
+        # SQLite may have done so by itself, as where the disk is full; that is to be told, and not this.
+        with suppress(*driver_errors()):
+            connection.execute("ROLLBACK")
         raise
     return lines, new
 
@@ -40,13 +57,21 @@ def entries(path: Path, tenant_id: str) -> Iterator[tuple[str, str]]:
     """
     file_identity = f"{tenant_id}\0{path.resolve()}".encode("utf-8", "surrogateescape")
     offset = 0
-    with gzip.open(path) if path.suffix == ".gz" else path.open("rb") as file:
-        for line in file:
-            text = line.rstrip(b"\r\n")
-            if text.strip():
-                identity = hashlib.sha256(b"%b\0%d\0%b" % (file_identity, offset, text))
-                yield identity.hexdigest()[:32], text.decode("utf-8", "replace")
-            offset += len(line)
+    for line in _lines(path):
+        text = line.rstrip(b"\r\n")
+        if text.strip():
+            identity = hashlib.sha256(b"%b\0%d\0%b" % (file_identity, offset, text))
+            yield identity.hexdigest()[:32], text.decode("utf-8", "replace")
+        offset += len(line)
+
+
+def _lines(path: Path) -> Iterator[bytes]:
+    """The lines of a file, decompressed where its name says that it is compressed."""
+    try:
+        with gzip.open(path) if path.suffix == ".gz" else path.open("rb") as file:
+            yield from file
+    except (gzip.BadGzipFile, EOFError, zlib.error) as error:
+        raise NotDecompressed(path, error) from error
 
 
 def _count(connection: Any) -> int:

@@ -39,7 +39,7 @@ class Output:
 
     def record(self, record: Mapping[str, Any], sentence: str) -> None:
         """One result: as JSON, or in words."""
-        print(json.dumps(record) if self.as_json else sentence, flush=True)
+        print(json.dumps(record) if self.as_json else one_line(sentence), flush=True)
 
     def detections(self, rows: Sequence[Mapping[str, Any]]) -> None:
         """A list of detections."""

@@ -13,8 +13,8 @@ from argparse import ArgumentParser as Parser
 from argparse import Namespace
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor, wait
-from contextlib import closing, contextmanager
-from datetime import UTC, datetime
+from contextlib import closing, contextmanager, suppress
+from datetime import UTC, datetime, timedelta
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -23,10 +23,10 @@ from rich.console import Console
 from rich.progress import MofNCompleteColumn, Progress, TimeRemainingColumn
 
 from sqlite_anomaly._doctor import examine
-from sqlite_anomaly._drivers import able_driver, drivers, is_busy
+from sqlite_anomaly._drivers import able_driver, driver_errors, is_busy
 from sqlite_anomaly._loading import load
 from sqlite_anomaly._logfile import import_file
-from sqlite_anomaly._output import Output, is_terminal
+from sqlite_anomaly._output import Output, is_terminal, one_line
 from sqlite_anomaly._scoring import PENDING, ScoringResult, score_pending
 from sqlite_anomaly.errors import SqliteAnomalyError
 
@@ -39,6 +39,9 @@ LIST_SINCE = f"""
 SELECT {", ".join(COLUMNS)} FROM anomaly_detections((SELECT count(*) FROM detections WHERE detected_at >= ?1))
 WHERE detected_at >= ?1 ORDER BY detected_at
 """
+SCORED = "SELECT value FROM anomaly_status WHERE key = 'scored'"
+# A detection bears the time before its commit, which may wait as long as another program's busy_timeout_ms (30 s).
+OVERLAP = timedelta(seconds=60)
 # What the command line calls a setting, and what the extension does.
 SETTINGS = {"model": "model", "device": "device", "batch": "batch", "threshold": "threshold", "tenant": "tenant_id"}
 Command = Callable[[Namespace, Output], int]
@@ -65,23 +68,25 @@ def main(arguments: Sequence[str] | None = None) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
     except OSError as error:
-        return _complain(f"{error.filename}: {error.strerror}")
+        return _complain(f"{error.filename}: {error.strerror}" if error.filename else str(error))
     except SqliteAnomalyError as error:
         return _complain(str(error))
-    except tuple(driver.error for driver in drivers()) as error:
+    except driver_errors() as error:
         return _complain(f"{options.database}: {error}", _remedy(str(error), options.database))
 
 
 def _complain(problem: str, remedy: str = "") -> int:
     for line in (f"sqlite-anomaly: {problem}", remedy and f"remedy: {remedy}"):
         if line:
-            print(line, file=sys.stderr)
+            print(one_line(line), file=sys.stderr)
     return 1
 
 
 def _remedy(problem: str, database: Path) -> str:
     if "anomaly_init()" in problem:
         return f"sqlite-anomaly init {database}"
+    if "constraint failed" in problem:
+        return "give the columns that are not the extension's a default that the table's constraints permit"
     return f"sqlite-anomaly doctor {database} looks for what is wrong"
 
 
@@ -206,33 +211,105 @@ def _run(connection: Any, tick: Callable[[], None] = lambda: None) -> ScoringRes
 def _run_visibly(connection: Any, options: Namespace) -> ScoringResult:
     """The same with a progress bar: another connection sees what is committed."""
     columns = (*Progress.get_default_columns()[:2], MofNCompleteColumn(), TimeRemainingColumn())
-    with _open(options) as observer, Progress(*columns, console=Console(stderr=True), transient=True) as progress:
-        total = _one(observer, PENDING) or 0
-        task = progress.add_task("scoring", total=total)
-        return _run(connection, lambda: progress.update(task, completed=total - (_one(observer, PENDING) or 0)))
+    with _observer(options) as observer, Progress(*columns, console=Console(stderr=True), transient=True) as progress:
+        task = progress.add_task("scoring", total=None)
+
+        def tick() -> None:
+            pending = _told(observer, PENDING)
+            if pending is not None:
+                total = progress.tasks[task].total or pending
+                progress.update(task, total=total, completed=total - pending)
+
+        tick()
+        return _run(connection, tick)
+
+
+@contextmanager
+def _observer(options: Namespace) -> Iterator[Any]:
+    """Another connection, which sees what is committed."""
+    with _open(options) as connection:
+        _hurry(connection)
+        yield connection
+
+
+def _hurry(connection: Any) -> None:
+    """Lets a connection wait for locks no longer than a tick."""
+    connection.execute(f"PRAGMA busy_timeout = {TICK_S * 1000:.0f}").fetchall()
+
+
+def _told(connection: Any, sql: str) -> Any:
+    """A value of `anomaly_status`; `None` where it cannot be told now, as under a lock."""
+    with suppress(*driver_errors()):
+        return _one(connection, sql)
+    return None
+
+
+class _Lookout:
+    """Prints each detection once, soon after it is committed."""
+
+    def __init__(self, observer: Any, output: Output, interval: float) -> None:
+        self.detected = 0
+        self._interval = interval
+        self._due = 0.0
+        self._observer = observer
+        self._output = output
+        self._since = _stamp(datetime.now(UTC))
+        self._shown: set[str] = set()
+
+    def tick(self) -> None:
+        """Looks again once the interval is over: a look reads all detections of the overlap."""
+        if time.monotonic() >= self._due:
+            self.look()
+            self._due = time.monotonic() + self._interval
+
+    def look(self) -> None:
+        """Prints what is new; a thread does, so that an interrupt comes before it or after it."""
+        with ThreadPoolExecutor(max_workers=1) as pool:
+            pool.submit(self._look).result()
+
+    def _look(self) -> None:
+        began = datetime.now(UTC)
+        try:
+            rows = _rows(self._observer, LIST_SINCE, self._since)
+        except driver_errors() as error:
+            # The next look sees what a lock hides from this one.
+            if is_busy(error):
+                return
+            raise
+        new = [row for row in rows if row["id"] not in self._shown]
+        self.detected += len(new)
+        self._output.detection_lines(new)
+        self._since, self._shown = max(self._since, _stamp(began - OVERLAP)), {row["id"] for row in rows}
+
+
+def _interrupt_once() -> None:
+    """Lets the first Ctrl-C, or a service manager's way to say it, end the watch, and no second one disturb the end."""
+    signals = (signal.SIGINT, signal.SIGTERM)
+
+    def interrupt(*_: object) -> None:
+        for number in signals:
+            signal.signal(number, signal.SIG_IGN)
+        raise KeyboardInterrupt
+
+    for number in signals:
+        signal.signal(number, interrupt)
 
 
 def _watch(options: Namespace, output: Output) -> int:
-    # A service manager's way to say Ctrl-C.
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
-    scored = detected = 0
-    since = _now()
-    shown: set[str] = set()
-    try:
-        with _open(options) as connection:
+    _interrupt_once()
+    with _open(options) as connection, _observer(options) as observer:
+        lookout = _Lookout(observer, output, options.interval)
+        try:
             while True:
-                began = _now()
                 with _patience():
-                    scored += _run(connection).scored
-                    rows = _rows(connection, LIST_SINCE, since)
-                    new = [row for row in rows if row["id"] not in shown]
-                    output.detection_lines(new)
-                    detected += len(new)
-                    # The next look goes back to the beginning of this one: other scorers commit in their own order.
-                    since, shown = began, {row["id"] for row in rows}
+                    _run(connection, lookout.tick)
+                lookout.look()
                 time.sleep(options.interval)
-    except KeyboardInterrupt:
-        print(f"stopped: {scored} entries scored, {detected} detections", file=sys.stderr)
+        except KeyboardInterrupt:
+            lookout.look()
+            _hurry(connection)
+            scored = _told(connection, SCORED) or 0
+            print(f"stopped: {scored} entries scored, {lookout.detected} detections", file=sys.stderr)
     return 0
 
 
@@ -241,15 +318,15 @@ def _patience() -> Iterator[None]:
     """Who watches outlives a long lock of another program's."""
     try:
         yield
-    except tuple(driver.error for driver in drivers()) as error:
+    except driver_errors() as error:
         if not is_busy(error):
             raise
-        print(f"sqlite-anomaly: {error}; trying again", file=sys.stderr, flush=True)
+        print(one_line(f"sqlite-anomaly: {error}; trying again"), file=sys.stderr, flush=True)
 
 
-def _now() -> str:
-    """The time as `detected_at` has it."""
-    return datetime.now(UTC).isoformat(timespec="microseconds")
+def _stamp(time: datetime) -> str:
+    """A time as `detected_at` has it."""
+    return time.isoformat(timespec="microseconds")
 
 
 def _detections(options: Namespace, output: Output) -> int:

@@ -19,6 +19,13 @@ class ExtensionLoadingUnavailable(SqliteAnomalyError):
         )
 
 
+def told_in(program: str, error: Exception) -> str:
+    """What a program says of an error that takes pysqlite3 by itself where it can."""
+    if isinstance(error, ExtensionLoadingUnavailable):
+        return f"{error} ({program} takes pysqlite3 by itself where pysqlite3-binary is installed)"
+    return str(error)
+
+
 class ExtensionMissing(SqliteAnomalyError):
     """The package lacks the file of the extension."""
 

@@ -12,6 +12,8 @@ from sqlite_utils import hookimpl
 from sqlite_utils.utils import sqlite3
 
 from sqlite_anomaly import SqliteAnomalyError, load, score_pending
+from sqlite_anomaly._output import one_line
+from sqlite_anomaly.errors import told_in
 
 FUNCTIONS = [
     "anomaly_acknowledge",
@@ -63,7 +65,7 @@ def register_commands(cli: click.Group) -> None:
             result = score_pending(connection, threshold=threshold)
         click.echo(f"{result.scored} scored, {result.detections} detections, {result.failed} failed")
         if result.error:
-            click.echo(result.error, err=True)
+            click.echo(one_line(result.error), err=True)
 
     @cli.command()
     @click.argument("path", type=PATH)
@@ -93,7 +95,7 @@ def _complaint(error: Exception) -> Callable[..., None]:
     """A function that says why it is not what it was meant to be: sqlite3 tells nobody what such a function raises."""
 
     def complain(*_: Any) -> None:
-        click.echo(f"sqlite-anomaly: {_remedy(error)}", err=True)
+        click.echo(f"sqlite-anomaly: {_told(error)}", err=True)
         raise error
 
     return complain
@@ -104,8 +106,8 @@ def _errors_told() -> Iterator[None]:
     try:
         yield
     except (SqliteAnomalyError, sqlite3.Error) as error:
-        raise click.ClickException(_remedy(error)) from error
+        raise click.ClickException(_told(error)) from error
 
 
-def _remedy(error: Exception) -> str:
-    return f"{error} (sqlite-utils takes pysqlite3 by itself where pysqlite3-binary is installed)"
+def _told(error: Exception) -> str:
+    return one_line(told_in("sqlite-utils", error))

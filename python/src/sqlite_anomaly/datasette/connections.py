@@ -17,6 +17,7 @@ from datasette.utils.sqlite import sqlite3
 from datasette.version import __version__
 
 from sqlite_anomaly import SqliteAnomalyError, load
+from sqlite_anomaly.errors import told_in
 
 PLUGIN = "sqlite-anomaly"
 
@@ -77,4 +78,4 @@ def unrestricted(connection: Any) -> Iterator[None]:
 
 
 def _unavailable(error: Exception) -> Unavailable:
-    return Unavailable(f"{PLUGIN}: {error} (Datasette takes pysqlite3 by itself where pysqlite3-binary is installed)")
+    return Unavailable(f"{PLUGIN}: {told_in('Datasette', error)}")
