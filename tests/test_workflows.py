@@ -74,8 +74,8 @@ def test_the_job_on_linux_does_what_ci_does_elsewhere():
     on_linux = "\n".join(commands(dict(jobs())["ci/linux"]))
     assert set(targets(on_linux)) == set(targets(elsewhere)) >= {"test", "fuzz"}
     (tools,) = ACTIONS
-    assert "scripts/ci-tools.sh" in commands(load(tools)["runs"])
-    assert "scripts/ci-tools.sh" in elsewhere.splitlines()
+    assert "scripts/test-tools.sh" in commands(load(tools)["runs"])
+    assert "scripts/test-tools.sh" in elsewhere.splitlines()
 
 
 def test_a_job_may_read_and_only_those_that_publish_may_do_more():

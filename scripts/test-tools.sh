@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
 # Installs what the tests need beside Rust and Python, where Debian or Ubuntu lack it: the shell, what builds
-# examples/go, Java for examples/pyspark, a browser.
+# examples/go, Java for examples/pyspark, a browser. Elsewhere the tests name what they lack.
 set -euo pipefail
+command -v apt-get >/dev/null || exit 0
 
 missing=()
 command -v sqlite3 >/dev/null || missing+=(sqlite3)
@@ -15,10 +16,15 @@ if ! grep -q '^ID=ubuntu' /etc/os-release; then
     command -v chromium >/dev/null || missing+=(chromium fonts-liberation)
     command -v chromedriver >/dev/null || missing+=(chromium-driver)
 fi
+[ ${#missing[@]} -gt 0 ] || exit 0
 
-if [ ${#missing[@]} -gt 0 ]; then
-    root=()
-    [ "$(id -u)" = 0 ] || root=(sudo)
-    "${root[@]}" apt-get update -q
-    "${root[@]}" apt-get install -qy --no-install-recommends "${missing[@]}"
+root=()
+if [ "$(id -u)" != 0 ]; then
+    root=(sudo)
+    if ! sudo -n true 2>/dev/null; then
+        echo "The tests need more: sudo apt-get install ${missing[*]}"
+        exit 1
+    fi
 fi
+"${root[@]}" apt-get update -q
+"${root[@]}" apt-get install -qy --no-install-recommends "${missing[@]}"
