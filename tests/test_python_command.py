@@ -22,6 +22,15 @@ from package import COMMAND, PATIENCE, PYTHON, command, environment, python, req
 LEVELS = ["--model", str(MODELS / "levels")]
 LOG = "all is ok\nit failed failed\n\nit failed failed\nok\n"
 ESCAPE = "\x1b"
+ELSE = "this is a table of something else: rename it, or keep the logs in another database"
+FOREIGN = [
+    ("CREATE TABLE log_entries (a, b)", ("table log_entries lacks id", ELSE)),
+    ("CREATE TABLE log_entries (id, text); CREATE TABLE detections (a)", ("table detections lacks id", ELSE)),
+    (
+        "CREATE TABLE lines (id, text); CREATE VIEW log_entries AS SELECT * FROM lines",
+        ("log_entries is a view", "anomalies are scored in a table: give the view another name"),
+    ),
+]
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -210,6 +219,17 @@ class TestScoring:
     def test_a_detection_that_is_not_there_cannot_be_acknowledged(self, database):
         assert f"sqlite-anomaly detections {database} lists" in complaint(command("ack", database, "none"))
 
+    def test_to_acknowledge_again_without_notes_keeps_them_and_with_notes_changes_them(self, database):
+        said(command("score", database, *LEVELS))
+        first, second = (json.loads(line)["id"] for line in said(command("detections", database, "--json")))
+        kept = []
+        for options in (["--notes", "seen"], [], ["--notes", "mended"], ["--notes", ""]):
+            said(command("ack", database, first, *options))
+            kept += rows(database, "SELECT notes FROM detections WHERE acknowledged")
+        assert kept == [("seen",), ("seen",), ("mended",), ("",)]
+        said(command("ack", database, second))
+        assert rows(database, "SELECT count(*) FROM detections WHERE acknowledged AND notes = ''") == [(2,)]
+
     @pytest.mark.parametrize("ending", [signal.SIGINT, signal.SIGTERM])
     def test_watch_prints_what_is_detected_as_it_arrives_and_ends_cleanly(self, database, ending):
         watch = subprocess.Popen(
@@ -351,7 +371,8 @@ print(lookout.detected)
             output, errors = score.communicate(timeout=PATIENCE)
         finally:
             score.kill()
-        assert (score.returncode, output, errors) == (130, "", "")
+        assert (score.returncode, output) == (130, "")
+        assert errors == "interrupted: what was committed stays; run it again for the rest\n"
         ((scored, pending),) = rows(
             database, "SELECT count(anomaly_scored_at), count(*) - count(anomaly_scored_at) FROM log_entries"
         )
@@ -494,9 +515,9 @@ class TestErrors:
     @pytest.mark.parametrize(
         ("option", "value", "words"),
         [
-            ("--threshold", "2", "a number from 0 to 1"),
-            ("--batch", "0", "a whole number of rows"),
             ("--device", "toaster", "cpu"),
+            ("--device", "cuda", "anomaly_config('device', 'cpu')"),
+            ("--model", "nope", "is called 'bundled'"),
             ("--model", "/no/such/model", "give 'bundled'"),
         ],
     )
@@ -504,6 +525,49 @@ class TestErrors:
         text = complaint(command("score", database, option, value))
         assert value in text
         assert words in text
+        # The doctor would find nothing wrong.
+        assert "remedy" not in text
+
+    @pytest.mark.parametrize(
+        ("name", "option", "values", "allowed"),
+        [
+            ("detections", "--limit", ["-1", "many"], "a whole number of rows from 0 to 9223372036854775807"),
+            ("score", "--threshold", ["7", "-0.1", "nan", "high"], "a number from 0 to 1"),
+            ("score", "--batch", ["0", "65537", "1.5"], "a whole number of rows from 1 to 65536"),
+            ("watch", "--interval", ["0", "-3", "nan", "inf", "0.01"], "a number of seconds from 0.1 to 86400"),
+        ],
+    )
+    def test_a_number_out_of_its_range(self, database, name, option, values, allowed):
+        for value in values:
+            done = command(name, database, option, value)
+            assert (done.returncode, done.stdout) == (2, "")
+            assert done.stderr.endswith(f"argument {option}: cannot be '{value}': allowed is {allowed}\n")
+
+    @pytest.mark.parametrize(("table", "problem"), FOREIGN)
+    def test_a_database_whose_tables_are_something_else(self, tmp_path, log, table, problem):
+        database = tmp_path / "other.db"
+        with closing(sqlite3.connect(database)) as connection:
+            connection.executescript(table)
+        for arguments in (["init", database], ["import", database, log]):
+            text = complaint(command(*arguments))
+            assert problem[0] in text
+            # No other line follows: the text says the remedy.
+            assert text.endswith(f"; {problem[1]}\n")
+
+    def test_a_path_where_no_database_can_be_made(self, tmp_path):
+        folder = tmp_path / "nodir"
+        for name in ("init", "score"):
+            text = complaint(command(name, folder / "logs.db"))
+            assert text == f"sqlite-anomaly: there is no folder {folder}: make it, or name a file in another\n"
+            text = complaint(command(name, tmp_path))
+            assert text == f"sqlite-anomaly: {tmp_path} is a folder: name a file, such as {tmp_path / 'logs.db'}\n"
+            done = command(name, "")
+            assert done.returncode == 2
+            assert done.stderr.endswith("argument DB: the path is empty: name a file\n")
+
+    def test_a_variable_that_cannot_be_used(self, database):
+        text = complaint(command("score", database, TURNSTONE_ANOMALY_BATCH="zero"))
+        assert "remedy: correct the environment variable TURNSTONE_ANOMALY_BATCH, or unset it\n" in text
 
     def test_a_command_line_that_cannot_be_read(self, database):
         for arguments in ([], ["scare", database], ["score"], ["score", database, "--threshold", "high"]):
@@ -656,6 +720,56 @@ class TestDoctor:
     def test_a_database_without_the_tables(self, tmp_path):
         sqlite3.connect(tmp_path / "empty.db").close()
         assert "sqlite-anomaly init" in self.wrong("database", tmp_path / "empty.db")
+
+    @pytest.mark.parametrize(("table", "problem"), FOREIGN)
+    def test_a_database_whose_tables_are_something_else(self, tmp_path, table, problem):
+        database = tmp_path / "other.db"
+        with closing(sqlite3.connect(database)) as connection:
+            connection.executescript(table)
+        before = rows(database, "SELECT * FROM sqlite_master")
+        text = self.wrong("database", database)
+        assert problem[0] in text
+        assert text.endswith(f"; {problem[1]}")
+        assert rows(database, "SELECT * FROM sqlite_master") == before
+
+    def test_a_database_with_a_view_of_all_columns(self, database):
+        with closing(sqlite3.connect(database)) as connection:
+            connection.executescript("ALTER TABLE detections RENAME TO d; CREATE VIEW detections AS SELECT * FROM d")
+        text = self.wrong("database", database)
+        assert "detections is a view" in text
+        assert text.endswith("; anomalies are scored in a table: give the view another name")
+
+    @pytest.mark.parametrize("driver", ["sqlite3", "apsw", "pysqlite3"])
+    def test_a_database_that_was_cut_short(self, tmp_path, log, driver):
+        log.write_text("".join(f"line {n} is fine\n" for n in range(1000)), encoding="utf-8")
+        database = tmp_path / "logs.db"
+        said(command("import", database, log))
+        with database.open("r+b") as file:
+            file.truncate(20_000)
+        others = {"apsw": "pysqlite3", "pysqlite3": "apsw"}
+        start = self.start_with(ONLY.format(other=others[driver]), tmp_path) if driver in others else {}
+        text = self.wrong("database", database, **start)
+        assert "malformed" in text
+        assert "PRAGMA integrity_check says what is damaged: restore a copy" in text
+
+    def test_a_path_without_a_database(self, tmp_path):
+        folder = tmp_path / "nodir"
+        assert f"there is no folder {folder}; make it" in self.wrong("database", folder / "logs.db")
+        assert f"{tmp_path} is a folder; name a file" in self.wrong("database", tmp_path)
+
+    @pytest.mark.parametrize(
+        ("check", "name", "value", "remedy"),
+        [
+            ("extension", "BATCH", "zero", "correct the environment variable TURNSTONE_ANOMALY_BATCH, or unset it"),
+            ("model", "DEVICE", "cuda", "unset the environment variable TURNSTONE_ANOMALY_DEVICE, or give --device"),
+            ("model", "MODEL", "nope", "unset the environment variable TURNSTONE_ANOMALY_MODEL, or name another"),
+        ],
+    )
+    def test_a_variable_that_cannot_be_used(self, check, name, value, remedy):
+        assert f"; {remedy}" in self.wrong(check, **{f"TURNSTONE_ANOMALY_{name}": value})
+
+    def test_a_device_that_is_not_there(self):
+        assert self.wrong("model", "--device", "cuda").endswith("; give --device cpu")
 
     def test_a_database_that_cannot_be_written_to(self, database):
         # In its header: only a later SQLite may write. (File modes mean nothing to root, who runs tests too.)

@@ -127,13 +127,24 @@ except driver.Error as error:
         program = """
 import sqlite_anomaly
 try:
-    sqlite_anomaly.load(object())
+    sqlite_anomaly.load(type("Connection", (), {"__module__": "sqlite3"})())
 except sqlite_anomaly.ExtensionLoadingUnavailable as error:
     print(error)
 """
         (said,) = answers(program)
         for part in ["without the loading of extensions", "pip install apsw", "pysqlite3-binary", "Debian's", "pyenv"]:
             assert part in said
+
+    @pytest.mark.parametrize(("value", "kind"), [("'logs.db'", "str"), ("None", "NoneType")])
+    def test_what_is_no_connection_is_named(self, value, kind):
+        program = f"""
+import sqlite_anomaly
+try:
+    sqlite_anomaly.load({value})
+except TypeError as error:
+    print(error)
+"""
+        assert answers(program) == [f"give an open connection of sqlite3, pysqlite3 or apsw, not {kind}"]
 
     def test_the_path_is_the_one_that_sqlite_takes(self):
         (path,) = answers("import sqlite_anomaly; print(sqlite_anomaly.loadable_path())")

@@ -5,13 +5,23 @@ from __future__ import annotations
 import ctypes
 import os
 import platform
+import re
 from collections.abc import Callable, Generator, Iterator
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from sqlite_anomaly._drivers import Driver, able_driver, drivers, is_busy
+from sqlite_anomaly._drivers import (
+    SQLITE_BUSY,
+    SQLITE_CORRUPT,
+    SQLITE_ERROR,
+    SQLITE_NOTADB,
+    Driver,
+    able_driver,
+    drivers,
+    error_code,
+)
 from sqlite_anomaly._loading import load, loadable_path
 from sqlite_anomaly.errors import SqliteAnomalyError
 
@@ -24,6 +34,12 @@ TABLES = {
     "anomaly_score, anomaly_label, anomaly_scored_at",
     "detections": "id, tenant_id, entry_id, source_id, anomaly_label, anomaly_score, severity, text, "
     "timestamp_iso, detected_at",
+}
+REMEDIES = {
+    SQLITE_BUSY: "wait until another program lets go of it",
+    SQLITE_CORRUPT: "PRAGMA integrity_check says what is damaged: restore a copy, or save what can be read with "
+    ".recover of the sqlite3 shell",
+    SQLITE_NOTADB: "name the file of an SQLite database",
 }
 
 
@@ -48,7 +64,24 @@ def examine(database: Path | None, configure: Callable[[Any], None]) -> Iterator
         for check in ("ONNX Runtime", "model"):
             yield Finding(check, None, "the extension is needed for it")
     if database is not None:
-        yield from _database(database, driver or next(iter(drivers()), None))
+        yield from _database(database, driver or next(iter(drivers()), None), asks_extension=connection is not None)
+
+
+def obstacle(database: Path, *, create: bool = False) -> tuple[str, str] | None:
+    """Why no database can be opened, or made, at a path, and the remedy."""
+    if database.is_dir():
+        return f"{database} is a folder", f"name a file, such as {database / 'logs.db'}"
+    if not database.parent.is_dir():
+        return f"there is no folder {database.parent}", "make it, or name a file in another"
+    if not create and not database.is_file():
+        return f"there is no file {database}", f"sqlite-anomaly init {database} makes it"
+    return None
+
+
+def variable_remedy(problem: str) -> str:
+    """What to do where the extension says that an environment variable of its own holds what it cannot be."""
+    found = re.search(r"environment variable (TURNSTONE_\w+): ", problem)
+    return f"correct the environment variable {found[1]}, or unset it" if found else ""
 
 
 def _driver() -> Generator[Finding, None, Driver | None]:
@@ -78,7 +111,8 @@ def _extension(driver: Driver) -> Generator[Finding, None, Any]:
     try:
         load(connection)
     except (SqliteAnomalyError, driver.error) as error:
-        remedy = "install the package again: pip install --force-reinstall --no-deps sqlite-anomaly"
+        reinstall = "install the package again: pip install --force-reinstall --no-deps sqlite-anomaly"
+        remedy = variable_remedy(str(error)) or reinstall
         yield Finding("extension", False, str(error), "" if isinstance(error, SqliteAnomalyError) else remedy)
         return None
     ((version,),) = connection.execute("SELECT anomaly_version()").fetchall()
@@ -108,10 +142,18 @@ def _model(driver: Driver, connection: Any, configure: Callable[[Any], None]) ->
     else:
         yield Finding("ONNX Runtime", None, "a model is needed for it")
     if problem:
-        remedy = "name another with --model, or install the package again: pip install --force-reinstall sqlite-anomaly"
-        yield Finding("model", False, problem, remedy)
+        yield Finding("model", False, problem, _model_remedy(problem, model))
     else:
         yield Finding("model", True, f"{model} says {label} {score:.2f} of '{LINE}'")
+
+
+def _model_remedy(problem: str, model: str) -> str:
+    if problem.startswith("device "):
+        unset = "unset the environment variable TURNSTONE_ANOMALY_DEVICE, or "
+        return f"{unset if os.environ.get('TURNSTONE_ANOMALY_DEVICE') else ''}give --device cpu"
+    if model == os.environ.get("TURNSTONE_ANOMALY_MODEL"):
+        return "unset the environment variable TURNSTONE_ANOMALY_MODEL, or name another in it or with --model"
+    return "name another with --model, or install the package again: pip install --force-reinstall sqlite-anomaly"
 
 
 def _runtime(library: str) -> Finding:
@@ -135,40 +177,59 @@ def _runtime_version(library: str) -> str:
     return version.decode()
 
 
-def _database(path: Path, driver: Driver | None) -> Iterator[Finding]:
+def _database(path: Path, driver: Driver | None, *, asks_extension: bool) -> Iterator[Finding]:
     """The database: that it is one, has the tables, and can be written to."""
     if driver is None:
         yield Finding("database", None, "a SQLite is needed for it")
         return
-    if not path.is_file():
-        yield Finding("database", False, f"there is no file {path}", f"sqlite-anomaly init {path} makes it")
+    hindrance = obstacle(path)
+    if hindrance:
+        yield Finding("database", False, *hindrance)
         return
     try:
         with closing(driver.open(path)) as connection:
-            yield _content(connection, path, driver)
+            yield _content(connection, path, driver, asks_extension=asks_extension)
     except driver.error as error:
-        yield Finding("database", False, f"{path}: {error}", "name the file of an SQLite database")
+        yield _fault(path, error)
 
 
-def _content(connection: Any, path: Path, driver: Driver) -> Finding:
-    remedy = "name the file of an SQLite database"
+def _content(connection: Any, path: Path, driver: Driver, *, asks_extension: bool) -> Finding:
     try:
-        connection.execute("SELECT count(*) FROM sqlite_master").fetchall()
-        remedy = f"sqlite-anomaly init {path} makes what is missing"
         for table, columns in TABLES.items():
             connection.execute(f"SELECT {columns} FROM {table} LIMIT 0").fetchall()
-        remedy = "let this user write to the file and its folder"
         connection.execute("BEGIN IMMEDIATE")
-        connection.execute("UPDATE log_entries SET anomaly_scored_at = NULL WHERE 0")
+        for table in TABLES:
+            connection.execute(f"UPDATE {table} SET id = id WHERE 0")
         connection.execute("ROLLBACK")
         ((entries, pending),) = connection.execute(
             "SELECT count(*), count(*) FILTER (WHERE anomaly_scored_at IS NULL) FROM log_entries"
         ).fetchall()
     except driver.error as error:
-        if is_busy(error):
-            remedy = "wait until another program lets go of it"
-        return Finding("database", False, f"{path}: {error}", remedy)
+        refusal = _refusal(connection, driver) if asks_extension and error_code(error) == SQLITE_ERROR else ""
+        detail, _, remedy = refusal.removeprefix("anomaly_init(): ").partition("; ")
+        if remedy:
+            return Finding("database", False, f"{path}: {detail}", remedy)
+        return _fault(path, error)
     return Finding("database", True, f"{path}: {entries} entries, {pending} of them to be scored")
+
+
+def _refusal(connection: Any, driver: Driver) -> str:
+    """Why anomaly_init() could not mend the tables, else nothing; to close the connection undoes what it did."""
+    load(connection)
+    try:
+        connection.execute("SAVEPOINT trial")
+        connection.execute("SELECT anomaly_init()").fetchall()
+    except driver.error as error:
+        return str(error)
+    return ""
+
+
+def _fault(path: Path, error: Exception) -> Finding:
+    code = error_code(error)
+    remedy = REMEDIES.get(code, "let this user write to the file and its folder")
+    if code == SQLITE_ERROR:
+        remedy = f"sqlite-anomaly init {path} makes what is missing"
+    return Finding("database", False, f"{path}: {error}", remedy)
 
 
 def _numbers(version: str) -> tuple[int, ...]:

@@ -6,6 +6,8 @@ the other's locks (https://www.sqlite.org/howtocorrupt.html, section 2.2.1).
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
@@ -16,7 +18,7 @@ from sqlite_anomaly.errors import ExtensionLoadingUnavailable
 
 MODULES = ["sqlite3", "pysqlite3", "apsw"]
 LOCK_TIMEOUT_MS = 5_000
-SQLITE_BUSY = 5
+SQLITE_ERROR, SQLITE_BUSY, SQLITE_CORRUPT, SQLITE_NOTADB = 1, 5, 11, 26
 
 
 @dataclass(frozen=True)
@@ -59,8 +61,27 @@ class Driver:
 
 def is_busy(error: Exception) -> bool:
     """Whether an error of a driver says that another connection holds the lock."""
+    return error_code(error) == SQLITE_BUSY
+
+
+def error_code(error: Exception) -> int:
+    """SQLite's primary result code of a driver's error; 0 where it has none."""
     code = getattr(error, "sqlite_errorcode", None) or getattr(error, "result", 0)
-    return int(code) & 0xFF == SQLITE_BUSY
+    return int(code) & 0xFF
+
+
+@contextmanager
+def transaction(connection: Any) -> Iterator[None]:
+    """Does as a whole, or not at all, what stands in it."""
+    connection.execute("BEGIN IMMEDIATE")
+    try:
+        yield
+        connection.execute("COMMIT")
+    except BaseException:
+        # SQLite may have done so by itself, as where the disk is full; that is to be told, and not this.
+        with suppress(*driver_errors()):
+            connection.execute("ROLLBACK")
+        raise
 
 
 def drivers() -> list[Driver]:

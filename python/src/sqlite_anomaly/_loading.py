@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from sqlite_anomaly._drivers import MODULES
 from sqlite_anomaly.errors import ExtensionLoadingUnavailable, ExtensionMissing
 
 SUFFIX = {"darwin": ".dylib", "win32": ".dll"}.get(sys.platform, ".so")
@@ -28,6 +29,8 @@ def load(connection: Any, *, model: str | None = None) -> None:
     """
     enable = getattr(connection, "enable_load_extension", None)
     if enable is None:
+        if not _is_of_a_driver(type(connection)):
+            raise TypeError(f"give an open connection of sqlite3, pysqlite3 or apsw, not {type(connection).__name__}")
         raise ExtensionLoadingUnavailable(type(connection).__module__)
     path = loadable_path()
     enable(True)
@@ -37,3 +40,7 @@ def load(connection: Any, *, model: str | None = None) -> None:
         enable(False)
     if model is not None:
         connection.execute("SELECT anomaly_config('model', ?)", (model,)).fetchall()
+
+
+def _is_of_a_driver(kind: type) -> bool:
+    return any(base.__module__.partition(".")[0] in MODULES for base in kind.__mro__)

@@ -6,12 +6,11 @@ import gzip
 import hashlib
 import zlib
 from collections.abc import Iterator
-from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from sqlite_anomaly._drivers import driver_errors
+from sqlite_anomaly._drivers import transaction
 from sqlite_anomaly.errors import SqliteAnomalyError
 
 # OR IGNORE would leave out, too, the lines that a constraint of the table does not permit.
@@ -33,19 +32,12 @@ def import_file(connection: Any, path: Path, source: str, tenant_id: str) -> tup
     """Inserts the lines of a file, as a whole or not at all; counts the lines it has, and those that were new."""
     now = datetime.now(UTC).isoformat()
     lines = 0
-    connection.execute("BEGIN IMMEDIATE")
-    try:
+    with transaction(connection):
         before = _count(connection)
         for identifier, text in entries(path, tenant_id):
             connection.execute(INSERT, (identifier, tenant_id, source, now, text))
             lines += 1
         new = _count(connection) - before
-        connection.execute("COMMIT")
-    except BaseException:
-        # SQLite may have done so by itself, as where the disk is full; that is to be told, and not this.
-        with suppress(*driver_errors()):
-            connection.execute("ROLLBACK")
-        raise
     return lines, new
 
 

@@ -10,20 +10,20 @@ import signal
 import sys
 import time
 from argparse import ArgumentParser as Parser
-from argparse import Namespace
+from argparse import ArgumentTypeError, Namespace
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import closing, contextmanager, suppress
 from datetime import UTC, datetime, timedelta
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from rich.console import Console
 from rich.progress import MofNCompleteColumn, Progress, TimeRemainingColumn
 
-from sqlite_anomaly._doctor import examine
-from sqlite_anomaly._drivers import able_driver, driver_errors, is_busy
+from sqlite_anomaly._doctor import examine, obstacle, variable_remedy
+from sqlite_anomaly._drivers import able_driver, driver_errors, is_busy, transaction
 from sqlite_anomaly._loading import load
 from sqlite_anomaly._logfile import import_file
 from sqlite_anomaly._output import Output, is_terminal, one_line
@@ -39,12 +39,20 @@ LIST_SINCE = f"""
 SELECT {", ".join(COLUMNS)} FROM anomaly_detections((SELECT count(*) FROM detections WHERE detected_at >= ?1))
 WHERE detected_at >= ?1 ORDER BY detected_at
 """
+# An aggregate: a row where there is no such detection, too.
+NOTES = "SELECT max(notes) FROM detections WHERE id = ?"
 SCORED = "SELECT value FROM anomaly_status WHERE key = 'scored'"
 # A detection bears the time before its commit, which may wait as long as another program's busy_timeout_ms (30 s).
 OVERLAP = timedelta(seconds=60)
 # What the command line calls a setting, and what the extension does.
 SETTINGS = {"model": "model", "device": "device", "batch": "batch", "threshold": "threshold", "tenant": "tenant_id"}
+# How the extension says a remedy itself, which `doctor` could not better.
+REMEDIES = [
+    "give 'bundled'", "is called 'bundled'", "allowed is", "anomaly_config('device', 'cpu')",
+    "rename it, or keep the logs in another database", "give the view another name",
+]  # fmt: skip
 Command = Callable[[Namespace, Output], int]
+Number = TypeVar("Number", int, float)
 TICK_S = 0.2
 INTERRUPTED = 128 + signal.SIGINT
 
@@ -83,11 +91,32 @@ def _complain(problem: str, remedy: str = "") -> int:
 
 
 def _remedy(problem: str, database: Path) -> str:
-    if "anomaly_init()" in problem:
+    if "SELECT anomaly_init() makes what is missing" in problem or "no such table: detections" in problem:
         return f"sqlite-anomaly init {database}"
     if "constraint failed" in problem:
         return "give the columns that are not the extension's a default that the table's constraints permit"
+    if any(remedy in problem for remedy in REMEDIES):
+        return variable_remedy(problem)
     return f"sqlite-anomaly doctor {database} looks for what is wrong"
+
+
+def _within(kind: type[Number], low: float, high: float, what: str) -> Callable[[str], Number]:
+    """Reads a number of the command line that must be in a range."""
+
+    def read(text: str) -> Number:
+        with suppress(ValueError):
+            value = kind(text)
+            if low <= value <= high:
+                return value
+        raise ArgumentTypeError(f"cannot be {text!r}: allowed is {what} from {low} to {high}")
+
+    return read
+
+
+def _path(text: str) -> Path:
+    if not text:
+        raise ArgumentTypeError("the path is empty: name a file")
+    return Path(text)
 
 
 def _parser() -> Parser:
@@ -104,30 +133,34 @@ def _parser() -> Parser:
     model.add_argument("--model", default=default, help="'bundled', a folder or a hub id (default: %(default)s)")
     model.add_argument("--device", help="where the model runs: cpu, cuda, … (default: cpu)")
     scoring = Parser(add_help=False)
-    scoring.add_argument("--threshold", type=float, metavar="0…1", help="the lowest score detected (default: 0.75)")
-    scoring.add_argument("--batch", type=int, metavar="ROWS", help="rows that are committed together (default: 256)")
+    share = _within(float, 0, 1, "a number")
+    scoring.add_argument("--threshold", type=share, metavar="0…1", help="the lowest score detected (default: 0.75)")
+    rows = _within(int, 1, 65536, "a whole number of rows")
+    scoring.add_argument("--batch", type=rows, metavar="ROWS", help="rows that are committed together (default: 256)")
 
     def add(name: str, run: Command, text: str, *parents: Parser, database: str | None = None) -> Parser:
         command = commands.add_parser(name, help=text, description=f"{text}.", parents=[common, *parents])
-        command.add_argument("database", metavar="DB", type=Path, nargs=database, help="the file of the database")
+        command.add_argument("database", metavar="DB", type=_path, nargs=database, help="the file of the database")
         command.set_defaults(run=run)
         return command
 
     add("init", _init, "Make the tables, or bring them up to date")
     command = add("import", _import, "Insert the lines of log files that are not in it yet", tenant)
-    command.add_argument("files", metavar="LOGFILE", type=Path, nargs="+", help="a text file, or a .gz of one")
+    command.add_argument("files", metavar="LOGFILE", type=_path, nargs="+", help="a text file, or a .gz of one")
     command.add_argument("--source", metavar="NAME", help="the source_id of the entries (default: the file's name)")
     add("score", _score, "Score all entries that are pending", model, scoring, tenant)
     command = add("watch", _watch, "Score what arrives and print what is found, until Ctrl-C", model, scoring, tenant)
-    command.add_argument("--interval", type=float, default=2.0, metavar="SECONDS", help="between looks (default: 2)")
+    seconds = _within(float, 0.1, 86400, "a number of seconds")
+    command.add_argument("--interval", type=seconds, default=2.0, metavar="SECONDS", help="between looks (default: 2)")
     command = add("detections", _detections, "List detections, newest first", tenant)
-    command.add_argument("--limit", type=int, default=100, metavar="ROWS", help="at most so many (default: 100)")
+    rows = _within(int, 0, 2**63 - 1, "a whole number of rows")
+    command.add_argument("--limit", type=rows, default=100, metavar="ROWS", help="at most so many (default: 100)")
     command.add_argument("--unacked", action="store_true", help="only those that nobody has acknowledged")
     command.add_argument("--label", help="only those of this label")
     command.add_argument("--scorer", help="only those of this scorer")
     command = add("ack", _ack, "Acknowledge a detection", tenant)
     command.add_argument("id", metavar="ID", help="the id of the detection")
-    command.add_argument("--notes", default="", help="what is to be remembered of it")
+    command.add_argument("--notes", help="what is to be remembered of it (default: the notes it has)")
     add("doctor", _doctor, "Look for what is wrong, and say how to mend it", model, tenant, database="?")
     return parser
 
@@ -136,8 +169,9 @@ def _parser() -> Parser:
 def _open(options: Namespace, *, create: bool = False) -> Iterator[Any]:
     """The database with the extension loaded, and with the settings of the command line."""
     path: Path = options.database
-    if not create and not path.is_file():
-        raise CommandError(f"there is no file {path}: sqlite-anomaly init {path} makes it")
+    hindrance = obstacle(path, create=create)
+    if hindrance:
+        raise CommandError(": ".join(hindrance))
     with closing(able_driver().open(path, create=create)) as connection:
         load(connection)
         _configure(connection, options)
@@ -178,11 +212,15 @@ def _import(options: Namespace, output: Output) -> int:
 
 
 def _score(options: Namespace, output: Output) -> int:
-    with _open(options) as connection:
-        if not output.as_json and is_terminal(sys.stderr):
-            result = _run_visibly(connection, options)
-        else:
-            result = _run(connection)
+    try:
+        with _open(options) as connection:
+            if not output.as_json and is_terminal(sys.stderr):
+                result = _run_visibly(connection, options)
+            else:
+                result = _run(connection)
+    except KeyboardInterrupt:
+        print("interrupted: what was committed stays; run it again for the rest", file=sys.stderr)
+        raise
     output.record(dataclasses.asdict(result), _sentence(result))
     return 0
 
@@ -337,8 +375,9 @@ def _detections(options: Namespace, output: Output) -> int:
 
 
 def _ack(options: Namespace, output: Output) -> int:
-    with _open(options) as connection:
-        if not _one(connection, "SELECT anomaly_acknowledge(?, ?)", options.id, options.notes):
+    with _open(options) as connection, transaction(connection):
+        notes = options.notes if options.notes is not None else _one(connection, NOTES, options.id)
+        if not _one(connection, "SELECT anomaly_acknowledge(?, ?)", options.id, notes):
             known = f"sqlite-anomaly detections {options.database} lists what there is"
             raise CommandError(f"there is no detection {options.id} for this tenant: {known}")
     output.record({"id": options.id, "acknowledged": True}, f"acknowledged {options.id}")
