@@ -2,8 +2,10 @@
 
 const { existsSync } = require("node:fs");
 const { dirname, join } = require("node:path");
+const { inspect } = require("node:util");
 
 const EXTENSIONS = { darwin: "anomaly0.dylib", win32: "anomaly0.dll" };
+const OPTIONS = new Set(["model", "path"]);
 
 /** What this process runs on, as the platform packages are named. */
 function platform() {
@@ -49,6 +51,22 @@ function refused(error) {
   return new Error(`sqlite-anomaly: the extension cannot be loaded: ${error.message}${remedy}`, { cause: error });
 }
 
+/** Says which option is wrong: one that were passed over would leave the database without its model. */
+function check(options) {
+  const expected = 'expected { model: "bundled" }, { path: "dist/anomaly0" } or both';
+  if (options === null || typeof options !== "object" || Array.isArray(options)) {
+    throw new TypeError(`sqlite-anomaly: ${inspect(options)} is no object of options; ${expected}`);
+  }
+  for (const [name, value] of Object.entries(options)) {
+    if (!OPTIONS.has(name)) {
+      throw new TypeError(`sqlite-anomaly: unknown option '${name}'; ${expected}`);
+    }
+    if (value !== undefined && (typeof value !== "string" || value === "")) {
+      throw new TypeError(`sqlite-anomaly: option '${name}' cannot be ${inspect(value)}; ${expected}`);
+    }
+  }
+}
+
 function load(db, options = {}) {
   if (typeof db?.loadExtension !== "function" || typeof db.prepare !== "function") {
     throw new TypeError(
@@ -56,6 +74,7 @@ function load(db, options = {}) {
         "which has loadExtension() and prepare()",
     );
   }
+  check(options);
   const path = options.path ?? getLoadablePath();
   try {
     db.loadExtension(path);

@@ -161,10 +161,28 @@ def test_a_database_that_may_not_load_extensions_is_told_how_to_open_it(app, tmp
     assert "new DatabaseSync(path, { allowExtension: true })" in message
 
 
-@pytest.mark.parametrize("value", ["undefined", "{}", "42"])
+@pytest.mark.parametrize("value", ["undefined", "null", "{}", "42"])
 def test_what_is_no_database_is_told(app, tmp_path, value):
     message = error(app, f"{LOAD} load({value});", tmp_path)
     assert "load() needs an open database of better-sqlite3, node:sqlite or libsql" in message
+
+
+@pytest.mark.parametrize(
+    ("options", "problem"),
+    [
+        ('"bundled"', "'bundled' is no object of options"),
+        ("null", "null is no object of options"),
+        ('["bundled"]', "[ 'bundled' ] is no object of options"),
+        ('{ modle: "bundled" }', "unknown option 'modle'"),
+        ('{ model: "" }', "option 'model' cannot be ''"),
+        ("{ model: null }", "option 'model' cannot be null"),
+    ],
+)
+def test_options_that_cannot_be_used_are_named(app, tmp_path, options, problem):
+    program = f"try {{ {OPEN['node:sqlite']} {LOAD} load(db, {options}); }} catch (e) {{ console.log(`${{e}}`); }}"
+    expected = 'expected { model: "bundled" }, { path: "dist/anomaly0" } or both'
+    said = succeeded(run(app, program, tmp_path, "cjs")).strip()
+    assert said == f"TypeError: sqlite-anomaly: {problem}; {expected}"
 
 
 def test_an_extension_of_one_s_own_build_is_loaded_by_its_path(app, tmp_path):
