@@ -23,7 +23,7 @@ NOT_RUN = {
     ("README.md", DEMO): "builds",
     ("README.md", "$ sqlite-anomaly import logs.db app.log"): "test_python_docs.py runs it with the package",
     ("docs/tour.md", "$ make dist"): "builds",
-    ("docs/model.md", "$ pip install optimum-onnx[onnxruntime]"): "downloads PyTorch and a model",
+    ("docs/model.md", "$ pip install 'optimum-onnx[onnxruntime]'"): "downloads PyTorch and a model",
     ("docs/model.md", f"$ hf download {HUB_MODEL}"): "downloads a model",
     ("docs/model.md", f"SELECT anomaly_config('model', '{HUB_MODEL}@main');"): "names the model downloaded above",
     ("docs/scaling.md", "$ cd examples/pyspark"): "test_pyspark.py runs the job",
