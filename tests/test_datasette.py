@@ -296,7 +296,7 @@ def test_the_command_line_ends_with_a_sentence(logs, tmp_path):
 
 def test_a_python_that_cannot_load_extensions_is_told_what_helps(site):
     with pytest.raises(connections.Unavailable, match="without the loading of extensions.*pysqlite3-binary"):
-        connections.prepare(object(), site.datasette)
+        connections.prepare(type("Connection", (), {"__module__": "sqlite3"})(), site.datasette)
 
 
 def test_a_datasette_that_would_lift_the_limits_is_refused(logs, monkeypatch):
