@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import shutil
 from pathlib import Path
 
 import pytest
-from conftest import MODELS, error_of
+from conftest import MODELS, SQLITE, connect, error_of, one
 from test_memory import megabytes
 
 EMPTY_TRIE = "AAAAAA=="
@@ -62,3 +63,13 @@ def test_an_error_is_not_as_long_as_what_was_passed(db, sql, argument, remedy):
     error = error_of(db, sql, argument)
     assert len(error) < 4000
     assert remedy in error
+
+
+def test_a_view_that_reads_what_counts_its_rows_has_an_end():
+    """schema_shapes: the calls inside each other exhausted the stack, and ended the process."""
+    db = connect()
+    db.execute("CREATE VIEW log_entries AS SELECT value AS anomaly_scored_at, key AS tenant_id FROM anomaly_status")
+    for _ in range(2):
+        with contextlib.suppress(SQLITE.Error):
+            db.execute("SELECT * FROM anomaly_status").fetchall()
+        assert one(db, "SELECT anomaly_version()")

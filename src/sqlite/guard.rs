@@ -1,10 +1,43 @@
-//! No panic leaves a callback: unwinding into C would abort the host process.
+//! No panic leaves a callback: unwinding into C would abort the host process. Nor does one exhaust the stack.
+
+use std::cell::Cell;
 
 use crate::error::{Error, Result};
 use crate::panics::caught;
 
+thread_local! {
+    static DEPTH: Cell<usize> = const { Cell::new(0) };
+}
+
+/// One callback inside another, as a trigger that labels does it inside a scoring; gone as it ends.
+struct Nested;
+
+impl Nested {
+    /// A view named `log_entries` that reads `anomaly_status`, which counts the rows of `log_entries`, has no end.
+    const MOST: usize = 16;
+
+    fn enter() -> Result<Self> {
+        let depth = DEPTH.get();
+        if depth >= Self::MOST {
+            return Err(Error::argument(
+                "a view or trigger of this database calls sqlite-anomaly within itself, again and again: \
+                 look at the definitions of log_entries and detections",
+            ));
+        }
+        DEPTH.set(depth + 1);
+        Ok(Self)
+    }
+}
+
+impl Drop for Nested {
+    fn drop(&mut self) {
+        DEPTH.set(DEPTH.get().saturating_sub(1));
+    }
+}
+
 /// Runs `body`, the inside of a callback; a panic becomes an error.
 pub(super) fn guard<T>(callback: &str, body: impl FnOnce() -> Result<T>) -> Result<T> {
+    let _nested = Nested::enter()?;
     let body = || {
         panic_if_asked(callback);
         body()
