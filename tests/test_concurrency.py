@@ -154,8 +154,14 @@ def test_every_entry_is_scored_once_by_one_of_many(path, journal, sql, busy_time
     assert unfinished(db) == []
     total = {name: sum(each[name] for each in counts) for name in counts[0]}
     assert one(db, "SELECT count(*) FROM log_entries") == written
-    assert (total["scored"], total["failed"]) == (written * 5 // 6, written // 6), total
-    assert total["detections"] == written // 3, total
+    told = [total[name] for name in ("scored", "failed", "detections")]
+    done = [written * 5 // 6, written // 6, written // 3]
+    if sql == PENDING_ROWS and total["locked"]:
+        # Python's sqlite3 reads one row ahead, and drops the row it has when that fails: such a host was told of less
+        # than was done, which the records of the runs, among `unfinished`, count in full.
+        assert all(few <= all_ for few, all_ in zip(told, done, strict=True)), total
+    else:
+        assert told == done, total
     # Who may meet a lock for too long, and who may have to begin again.
     assert total["locked"] == 0 or (journal, sql) == ("delete", PENDING_ROWS), total
     assert total["early"] == 0 or (journal, sql) == ("wal", PENDING_ROWS), total

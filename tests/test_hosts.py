@@ -205,37 +205,6 @@ db.close()
     assert "no model is configured" in unconfigured
 
 
-MEASURE = f"""
-import os, sys; sys.path.insert(0, {str(ROOT / "tests")!r})
-from conftest import connect, one
-def resident():
-    with open("/proc/self/statm") as statm:
-        return int(statm.read().split()[1]) * os.sysconf("SC_PAGE_SIZE") / 1e6
-def opened():
-    db = connect()
-    one(db, "SELECT anomaly_config('model', 'bundled')")
-    one(db, "SELECT anomaly_label(?)", {LINE!r})
-    return db
-"""
-
-
-@pytest.mark.skipif(not Path("/proc/self/statm").exists(), reason="reads the memory of the process from /proc")
-class TestMemory:
-    """Megabytes of a process that does nothing else."""
-
-    def test_opening_and_closing_200_connections_leaves_it_flat(self):
-        # The allocator settles within some dozens of loads and then moves by a few megabytes either way; one tokenizer
-        # that stays behind a connection would be hundreds.
-        done = python(MEASURE + "for _ in range(80): opened().close()\nbefore = resident()\n"
-                      "for _ in range(200): opened().close()\nprint(resident() - before)")  # fmt: skip
-        assert float(done.stdout) < 10, done.stderr
-
-    def test_eight_connections_cost_hardly_more_than_one(self):
-        done = python(MEASURE + "first = opened()\none_open = resident()\n"
-                      "others = [opened() for _ in range(7)]\nprint(resident() / one_open)")  # fmt: skip
-        assert float(done.stdout) < 1.15, done.stderr
-
-
 def test_an_extension_that_is_not_used_loads_no_runtime():
     if not Path("/proc/self/maps").exists():
         pytest.skip("reads the libraries of the process from /proc")
