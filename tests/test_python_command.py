@@ -208,6 +208,12 @@ class TestScoring:
         columns = [name for _, name, *_ in rows(database, "PRAGMA table_info(detections)")]
         assert [list(line) for line in lines] == [columns] * 2
 
+    def test_where_nothing_matches_it_says_what_there_is(self, database):
+        said(command("score", database, *LEVELS))
+        done = command("detections", database, "--label", "eror")
+        assert (done.returncode, len(done.stdout.splitlines())) == (0, 1)
+        assert done.stderr == "sqlite-anomaly: nothing matches; detections there are: ERROR by anomaly\n"
+
     def test_what_was_acknowledged_is_not_listed_among_the_others(self, database):
         said(command("score", database, *LEVELS))
         first, second = (json.loads(line)["id"] for line in said(command("detections", database, "--json")))
@@ -306,14 +312,15 @@ class TestScoring:
         said(command("score", database, *LEVELS))
         program = """
 from datetime import UTC, datetime, timedelta
-from sqlite_anomaly import cli, load
-cli.OVERLAP = timedelta(0)
-db = cli.able_driver().open(sys.argv[1])
+from sqlite_anomaly import _watching, load
+from sqlite_anomaly._drivers import able_driver
+_watching.OVERLAP = timedelta(0)
+db = able_driver().open(sys.argv[1])
 load(db)
-lookout = cli._Lookout(db, cli.Output(as_json=True), 0)
+lookout = _watching.Lookout(db, _watching.Output(as_json=True), 0)
 for _ in range(2):
     lookout.look()
-    db.execute("UPDATE detections SET detected_at = ?", (cli._stamp(datetime.now(UTC)),))
+    db.execute("UPDATE detections SET detected_at = ?", (_watching.stamp(datetime.now(UTC)),))
 lookout.look()
 print(lookout.detected)
 """
@@ -418,11 +425,23 @@ class TestTerminal:
         assert f"{ESCAPE}[31mERROR" in shown
         assert "\t" not in shown
 
-    def test_with_no_color_they_are_plain(self, database):
+    def test_with_no_color_the_table_has_none(self, database):
         said(command("score", database, *LEVELS))
         shown = self.shown("detections", database, NO_COLOR="1")
+        assert "ERROR 0.995" in shown
+        assert not re.search(rf"{ESCAPE}\[(?:\d+;)*[34]\d", shown)
+
+    def test_a_terminal_that_can_but_print_gets_plain_lines(self, database):
+        said(command("score", database, *LEVELS))
+        shown = self.shown("detections", database, TERM="dumb")
         assert ESCAPE not in shown
         assert "ERROR\tERROR\t0.995" in shown
+
+    def test_a_narrow_terminal_breaks_an_id_and_cuts_none(self, database):
+        said(command("score", database, *LEVELS))
+        ids = [json.loads(line)["id"] for line in said(command("detections", database, "--json"))]
+        shown = re.sub(rf"{ESCAPE}\[[\d;]*m|\s", "", self.shown("detections", database, COLUMNS="60"))
+        assert ids and all(id_ in shown for id_ in ids)
 
     def test_a_run_shows_how_far_it_is(self, database):
         shown = self.shown("score", database, *LEVELS)
@@ -433,19 +452,19 @@ class TestTerminal:
         program = """
 from argparse import Namespace
 from pathlib import Path
-from sqlite_anomaly import cli
-answers = iter([10, None, cli.able_driver().error("database is locked"), 7])
+from sqlite_anomaly import _running, _session
+answers = iter([10, None, _session.able_driver().error("database is locked"), 7])
 def one(*_):
     answer = next(answers)
     if isinstance(answer, Exception):
         raise answer
     return answer
-cli._one = one
-cli._run = lambda connection, tick: [tick() for _ in range(3)]
+_session.value_of = one
+_running.run = lambda connection, tick: [tick() for _ in range(3)]
 completed = []
-update = cli.Progress.update
-cli.Progress.update = lambda self, task, **fields: (completed.append(fields["completed"]), update(self, task, **fields))
-cli._run_visibly(None, Namespace(database=Path(sys.argv[1])))
+update = _running.Progress.update
+_running.Progress.update = lambda self, task, **fields: (completed.append(fields["completed"]), update(self, task, **fields))
+_running.run_visibly(None, Namespace(database=Path(sys.argv[1])))
 print(completed)
 """
         done = python(program, str(database))

@@ -8,17 +8,19 @@ import sys
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, TextIO
 
-from rich.console import Console
+from rich.console import Console, Group
 from rich.table import Table
 from rich.text import Text
 
 SEVERITY_STYLES = {"CRITICAL": "bold red", "ERROR": "red", "WARN": "yellow", "INFO": "green", "DEBUG": "dim"}
 DETECTION_COLUMNS = ["detected_at", "severity", "anomaly_label", "anomaly_score", "source_id", "text", "id"]
+# Of a terminal that shows it beside the other columns.
+WIDTH_OF_AN_ID = 72
 
 
 def is_terminal(stream: TextIO) -> bool:
-    """Whether somebody looks at it who wants colours (https://no-color.org)."""
-    return stream.isatty() and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
+    """Whether somebody looks at it. The colours that he may not want (https://no-color.org) are rich's to leave out."""
+    return stream.isatty() and os.environ.get("TERM") != "dumb"
 
 
 def one_line(value: object) -> str:
@@ -51,13 +53,15 @@ class Output:
         table = Table(box=None, header_style="bold", pad_edge=False, padding=(0, 2, 0, 0))
         for heading, is_narrow in [("detected", True), ("label", True), ("text, id, source", False)]:
             table.add_column(heading, no_wrap=is_narrow)
+        # What does not fit is cut, but for an id, which is to be copied: where it may not fit it is broken.
+        cut = {"no_wrap": True, "overflow": "ellipsis"}
+        names = cut if self._console.width >= WIDTH_OF_AN_ID else {"overflow": "fold"}
         for row in rows:
             when, severity, label, score, source, text, identifier = _cells(row)
             table.add_row(
                 f"{when[:10]}\n{when[11:19]}",
                 Text.assemble(label, "\n", (severity, _style(row)), f" {score}"),
-                # The column may shrink, and each of its two lines be cut.
-                Text.assemble(text, "\n", (f"{identifier}  {source}", "dim"), no_wrap=True, overflow="ellipsis"),
+                Group(Text(text, **cut), Text(f"{identifier}  {source}", "dim", **names)),
                 style="dim" if row["acknowledged"] else "",
             )
         self._console.print(table)
