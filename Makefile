@@ -5,6 +5,8 @@ SQLITE ?= sqlite3
 PIP = $(PYTHON) -m pip install --quiet --disable-pip-version-check --root-user-action=ignore
 PACKAGES := target/python
 NODE := target/node
+LINT := target/lint
+RUFF = PYTHONPATH=$(LINT) $(PYTHON) -m ruff
 PACKAGE_VENV := target/package
 PLUGIN_VENV := target/plugins
 PLUGIN_TESTS := tests/test_datasette.py tests/test_sqlite_utils.py
@@ -111,12 +113,14 @@ bench: dist need-sqlite $(BENCH_VENV)/.installed ## Measure speed beside the see
 	PYTHONPATH=benches:tests SQLITE="$(SQLITE)" $(BENCH_VENV)/bin/python -m whole.run --seed $(SEED) --logs $(LOGS) $(BENCH)
 	cargo bench --locked
 
-check: need-rust need-cxx ## Formatting and lints, as CI asks for them
+check: need-rust need-cxx need-python $(LINT)/.installed ## Formatting and lints, as CI asks for them
 	cargo fmt --check
 	cargo fmt --check --manifest-path examples/rust/Cargo.toml
 	cargo fmt --check --manifest-path fuzz/Cargo.toml
 	cargo clippy --locked --all-targets -- -D warnings
 	cargo clippy --locked --manifest-path fuzz/Cargo.toml --target-dir target -- -D warnings
+	$(RUFF) check --quiet
+	$(RUFF) format --check --quiet
 
 deny: need-rust target/tools/bin/cargo-deny ## Look at the licences and sources of all dependencies (of known faults too: DENY=advisories)
 	target/tools/bin/cargo-deny --locked check $(or $(DENY),licenses bans sources)
@@ -128,10 +132,12 @@ workflows: target/workflows/.installed ## Look at the workflows of GitHub Action
 picture: dist need-sqlite ## Draw docs/demo.svg anew: what the demo prints
 	@$(PYTHON) scripts/picture.py --sqlite "$(SQLITE)"
 
-fmt: need-rust ## Format the Rust code
+fmt: need-rust need-python $(LINT)/.installed ## Format the code
 	cargo fmt
 	cargo fmt --manifest-path examples/rust/Cargo.toml
 	cargo fmt --manifest-path fuzz/Cargo.toml
+	$(RUFF) check --quiet --fix
+	$(RUFF) format --quiet
 
 train: $(VENV)/.installed ## Train the bundled model anew from the corpus (under an hour on two cores)
 	$(TRAIN_PYTHON) training/train.py
@@ -175,6 +181,11 @@ $(VENVS)/quantise/.installed: examples/quantise/requirements.txt
 
 $(VENVS)/pyspark/.installed: wheel examples/pyspark/requirements.txt
 	@$(PYTHON) scripts/package_venv.py $(@D) --requirement examples/pyspark/requirements.txt
+	@touch $@
+
+$(LINT)/.installed: tests/requirements-lint.txt
+	@rm -rf $(@D)
+	$(PIP) --target $(@D) --requirement $<
 	@touch $@
 
 target/workflows/.installed: .github/requirements.txt

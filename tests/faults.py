@@ -18,6 +18,7 @@ from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 
 import apsw
+
 from torture import entries, growing, problems, scaled, unfinished
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -304,10 +305,10 @@ RUINOUS = {fault for fault in FAULTS if fault.startswith(("emptied", "deleted", 
 def said(sql: str, error: apsw.Error) -> tuple[int, str]:
     """Code and text of a statement's error, as SQLite has them."""
     for code, text in reversed(LOG):
-        if match := re.fullmatch(r"statement aborts at \d+: (.*); \[(.*)\]", text, re.DOTALL):
-            if match[2] == sql:
-                # Out of memory, there may be none for the text.
-                return code, match[1] or str(error)
+        match = re.fullmatch(r"statement aborts at \d+: (.*); \[(.*)\]", text, re.DOTALL)
+        if match and match[2] == sql:
+            # Out of memory, there may be none for the text.
+            return code, match[1] or str(error)
     return error.extendedresult, str(error)
 
 
@@ -463,14 +464,18 @@ def main(fault: str, folder: Path, ways: list[str]) -> None:
         bare = folder / "bare.db"
         bare.unlink(missing_ok=True)
         connection = apsw.Connection(str(bare))
-        connection.execute(f"PRAGMA encoding = '{encoding}'; PRAGMA page_size = 512; PRAGMA journal_mode = {journal};"
-                           "CREATE TABLE log_entries (id TEXT PRIMARY KEY, text TEXT)").fetchall()
+        connection.execute(
+            f"PRAGMA encoding = '{encoding}'; PRAGMA page_size = 512; PRAGMA journal_mode = {journal};"
+            "CREATE TABLE log_entries (id TEXT PRIMARY KEY, text TEXT)"
+        ).fetchall()
         connection.executemany("INSERT INTO log_entries (id, text) VALUES (?, ?)", entries(ENTRIES))
         connection.close()
         for way in ways:
             once, template = (
-                (score_with_fault, pending) if way in WAYS
-                else (init_with_fault, bare) if way == "init"
+                (score_with_fault, pending)
+                if way in WAYS
+                else (init_with_fault, bare)
+                if way == "init"
                 else (read_with_fault, scored)
             )
             for outcome in sweep(once, template, journal, way, fault):

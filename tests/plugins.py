@@ -9,10 +9,10 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any
 
-from conftest import ROOT
 from datasette.utils.sqlite import sqlite3
-
 from sqlite_anomaly import load, score_pending
+
+from conftest import ROOT
 
 SAMPLE = ROOT / "sql" / "demo" / "sample.log"
 

@@ -10,8 +10,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pandas as pd
-import scoring
 from pyspark.sql import SparkSession
+
+import scoring
 
 COLUMNS = "text string, label string, score double, severity string, anomalous int, worker int, loads int"
 

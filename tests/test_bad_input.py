@@ -16,11 +16,11 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+
 from conftest import MODELS, ROOT, SQLITE, connect, one, status, use_model
 from onnx_bytes import FLOAT, IDS, INT64, STRING, classifier, field, integers, model, node, tensor, value
 from test_surface import SETTINGS
 from torture import scaled
-
 
 pytestmark = pytest.mark.soak
 LEVELS = {"INFO", "WARNING", "ERROR"}
@@ -155,7 +155,7 @@ class TestArguments:
             given = outcome(encoded, f"SELECT idx, label FROM {source.format(expression)}")
             if isinstance(given, str):
                 expect_helpful(given, "anomaly_classify_each(json_array): not a JSON array")
-                assert not one(encoded, f"SELECT '[\"ok\", null, 7, {{\"a\": \"b\"}}]' = {expression}")
+                assert not one(encoded, f'SELECT \'["ok", null, 7, {{"a": "b"}}]\' = {expression}')
             else:
                 assert given in ([], [(0, "INFO"), (1, None), (2, "INFO"), (3, "INFO")])
 
@@ -163,7 +163,9 @@ class TestArguments:
         assert one(encoded, f"SELECT anomaly_acknowledge({expression})") == 0
         assert one(encoded, f"SELECT anomaly_acknowledge({expression}, {expression})") == 0
 
-    @pytest.mark.parametrize("call", ["SELECT anomaly_score_all({})", "SELECT sum(scored) FROM anomaly_score_pending({})"])
+    @pytest.mark.parametrize(
+        "call", ["SELECT anomaly_score_all({})", "SELECT sum(scored) FROM anomaly_score_pending({})"]
+    )
     def test_the_size_of_a_batch_is_checked(self, encoded, expression, call):
         given = outcome(encoded, call.format(expression))
         if isinstance(given, str):
@@ -184,7 +186,9 @@ class TestArguments:
     def test_what_narrows_the_list_of_detections_is_checked(self, encoded, expression):
         # A whole number may be a REAL.
         sql = f"SELECT typeof({expression}) IN ('integer', 'real') AND {expression} = CAST({expression} AS INTEGER)"
-        is_number, is_null, number = encoded.execute(f"{sql}, {expression} IS NULL, CAST({expression} AS INTEGER)").fetchone()
+        is_number, is_null, number = encoded.execute(
+            f"{sql}, {expression} IS NULL, CAST({expression} AS INTEGER)"
+        ).fetchone()
         for arguments, name, allowed in [
             ("{}", "max_rows", range(2**63)),
             ("NULL, {}", "unacked_only", range(2)),
@@ -300,7 +304,9 @@ class TestColumns:
         assert changed.fetchall() == []
 
     def test_a_detection_keeps_2000_characters_of_a_text(self, encoded):
-        encoded.execute("INSERT INTO log_entries (id, text) VALUES ('x', 'failed failed ' || printf('%.*c', 100000, 'x'))")
+        encoded.execute(
+            "INSERT INTO log_entries (id, text) VALUES ('x', 'failed failed ' || printf('%.*c', 100000, 'x'))"
+        )
         one(encoded, "SELECT anomaly_score_all(256, 0)")
         assert one(encoded, "SELECT length(text) FROM detections") == 2000
 
@@ -561,7 +567,7 @@ def test_a_file_with_bytes_changed_at_random(survivor, folder, capfd, file):
 def test_files_in_each_others_place(survivor, folder, former, latter):
     if former != latter:
         shutil.copy(MODELS / "levels" / latter, folder / former)
-        expect_answers_or_blame(use(survivor, folder), folder, FILES + ["tokenizer_config.json"])
+        expect_answers_or_blame(use(survivor, folder), folder, [*FILES, "tokenizer_config.json"])
 
 
 def unreadable(path: Path) -> None:
@@ -708,8 +714,12 @@ GRAPHS = {
 }  # fmt: skip
 
 LOCATIONS = {
-    **dict.fromkeys(["../../etc/passwd", "/etc/passwd", "a/../../weights", "..", "../model.onnx_data"], "outside its folder"),
-    **dict.fromkeys(["file:///etc/passwd", "%n%s%d", "a\0b", "\0", "nowhere", "", ".", "x" * 5000], "no file beside it"),
+    **dict.fromkeys(
+        ["../../etc/passwd", "/etc/passwd", "a/../../weights", "..", "../model.onnx_data"], "outside its folder"
+    ),
+    **dict.fromkeys(
+        ["file:///etc/passwd", "%n%s%d", "a\0b", "\0", "nowhere", "", ".", "x" * 5000], "no file beside it"
+    ),
     "config.json": UNUSABLE,
 }
 
@@ -739,7 +749,25 @@ def test_the_graphs_made_here_are_good_but_for_their_fault(survivor, folder):
     expect_answers(use(survivor, folder))
 
 
-MASKED = ["a.", "a-", "1.", ":1", "ab:", "0x", "1", "f", "1:", ".1", "0.0", "1.1.1.1:", "abcdef01-", "::", "-", "1_", "%"]
+MASKED = [
+    "a.",
+    "a-",
+    "1.",
+    ":1",
+    "ab:",
+    "0x",
+    "1",
+    "f",
+    "1:",
+    ".1",
+    "0.0",
+    "1.1.1.1:",
+    "abcdef01-",
+    "::",
+    "-",
+    "1_",
+    "%",
+]
 
 
 def mixes() -> list[str]:

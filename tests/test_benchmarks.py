@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import json
-import re
 import subprocess
 import sys
 
 import pytest
+
 from conftest import ROOT
 from whole import contenders, report
 from whole.data import BUNDLED, make_database, schema_of_extension, spread

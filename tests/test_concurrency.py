@@ -10,6 +10,7 @@ from itertools import count
 from pathlib import Path
 
 import pytest
+
 from conftest import SQLITE, connect, one, use_model
 from torture import NEVER, WATCHDOG, entries, finish, scaled, start, unfinished
 

@@ -8,6 +8,7 @@ import shutil
 import time
 
 import pytest
+
 from conftest import connect, one, use_model
 from torture import PENDING, WATCHDOG, entries, finish, problems, scaled, start, unfinished
 

@@ -10,6 +10,7 @@ import shutil
 from pathlib import Path
 
 import pytest
+
 from conftest import ROOT, connect, one, totals, use_model
 
 FILES = sorted((ROOT / "tests" / "databases").glob("*.db"))

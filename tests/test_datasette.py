@@ -24,21 +24,21 @@ from typing import Any
 from urllib.parse import parse_qsl, urlencode
 
 import pytest
-from conftest import MODELS, ROOT
 from datasette.app import Datasette
 from datasette.database import Database, QueryInterrupted
 from datasette.utils.sqlite import sqlite3
-from pages import code, read
-from plugins import SAMPLE, make_sample, open_database, query
 from selenium import webdriver
 from selenium.common.exceptions import StaleElementReferenceException
 from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
 from selenium.webdriver.support.ui import Select, WebDriverWait
-
 from sqlite_anomaly.datasette import canned, connections
 from sqlite_anomaly.datasette.chart import MOST_BARS, chart, unit_of
 from sqlite_anomaly.datasette.detections import COLUMNS, Detections, Filters
+
+from conftest import MODELS, ROOT
+from pages import code, read
+from plugins import SAMPLE, make_sample, open_database, query
 
 ROOT_ACTOR = {"id": "root"}
 PAGE = "/-/anomalies/logs"
@@ -295,13 +295,13 @@ def test_the_command_line_ends_with_a_sentence(logs, tmp_path):
 
 
 def test_a_python_that_cannot_load_extensions_is_told_what_helps(site):
-    with pytest.raises(connections.Unavailable, match="without the loading of extensions.*pysqlite3-binary"):
+    with pytest.raises(connections.Unavailable, match=r"without the loading of extensions.*pysqlite3-binary"):
         connections.prepare(type("Connection", (), {"__module__": "sqlite3"})(), site.datasette)
 
 
 def test_a_datasette_that_would_lift_the_limits_is_refused(logs, monkeypatch):
     monkeypatch.setattr(connections, "__version__", "1.0a41")
-    with pytest.raises(connections.Unavailable, match="this is Datasette 1.0a41; .*pip install 'datasette<1'"):
+    with pytest.raises(connections.Unavailable, match=r"this is Datasette 1\.0a41; .*pip install 'datasette<1'"):
         Site(logs)
 
 
@@ -414,7 +414,7 @@ def test_pages_hold_fifty_and_lead_to_each_other(tmp_path, make_site):
         following = re.search(r'rel="next" href="([^"]+)"', html)
         address = following and following[1].replace("&amp;", "&")
     assert [len(page) for page in seen] == [50, 50, 20]
-    assert sum(seen, []) == [f"d{number}" for number in reversed(range(120))]
+    assert [id_ for page in seen for id_ in page] == [f"d{number}" for number in reversed(range(120))]
 
 
 def test_texts_of_logs_are_shown_and_not_run(tmp_path, make_site):
@@ -597,7 +597,7 @@ def test_bars_stand_on_each_other_within_the_chart(highest):
     lower, upper = drawn.bars[0].segments
     assert lower.y + lower.height == pytest.approx(drawn.bottom, abs=0.2)
     assert upper.y + upper.height == pytest.approx(lower.y, abs=0.2)
-    assert 0 <= upper.y
+    assert upper.y >= 0
     assert 2 <= len(drawn.ticks) <= 6 and drawn.ticks[-1].value >= highest + 1
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 
 import pytest
+
 from conftest import MODELS, connect, error_of, one, status
 
 # The library that `make dist` takes has no other provider than the processor's on Linux.

@@ -10,6 +10,7 @@ from functools import cache
 from pathlib import Path
 
 import pytest
+
 from conftest import DIST, ROOT
 from pages import Block, Page, blocks, pages, read
 

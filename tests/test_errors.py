@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterator
 
 import pytest
+
 from conftest import ROOT
 
 CALL = re.compile(r"(?<!ort::)Error::(?:argument|model|new)\s*\(")

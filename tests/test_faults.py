@@ -16,6 +16,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
+
 from conftest import EXTENSION, MODELS, connect, one
 from torture import SOAK, TESTS, entries, finish, start, unfinished
 

@@ -9,6 +9,7 @@ import shutil
 from pathlib import Path
 
 import pytest
+
 from conftest import MODELS, connect, error_of, insert, one, status, totals, use_model
 
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
@@ -26,7 +27,9 @@ def cache(tmp_path, monkeypatch) -> Path:
     return tmp_path / "hf" / "hub"
 
 
-def download(cache: Path, repo: str, source: Path, commit: str = COMMIT, ref: str | None = "main", below: str = "") -> Path:
+def download(
+    cache: Path, repo: str, source: Path, commit: str = COMMIT, ref: str | None = "main", below: str = ""
+) -> Path:
     """Puts a model's files into the cache as `hf download` lays them: links into blobs/. Gives the snapshot."""
     folder = cache / f"models--{repo.replace('/', '--')}"
     snapshot = folder / "snapshots" / commit
@@ -107,7 +110,10 @@ def test_what_is_not_in_the_cache_is_an_error_that_says_how_to_fetch_and_export_
     assert str(cache.parent.parent / "org" / "name@v2") in message
     assert "hf download org/name --revision v2" in message
     export = "optimum-cli export onnx --task text-classification --model name name-onnx"
-    assert f"hf download org/name --revision v2 --local-dir name && {export}, then SELECT anomaly_config('model', 'name-onnx')" in message
+    assert (
+        f"hf download org/name --revision v2 --local-dir name && {export}, then SELECT anomaly_config('model', 'name-onnx')"
+        in message
+    )
 
 
 def test_another_revision_than_the_cached_one_is_not_taken(cache):
@@ -124,7 +130,11 @@ def test_a_name_that_leads_out_of_the_cache_is_no_hub_id(cache, name):
 
 @pytest.mark.parametrize(
     ("missing", "remedy"),
-    [("model.onnx", "optimum-cli export onnx"), ("tokenizer.json", "optimum-cli export onnx"), ("config.json", "hf download org/name")],
+    [
+        ("model.onnx", "optimum-cli export onnx"),
+        ("tokenizer.json", "optimum-cli export onnx"),
+        ("config.json", "hf download org/name"),
+    ],
 )
 def test_a_file_that_the_hub_model_lacks_is_named(cache, missing, remedy):
     snapshot = download(cache, "org/name", MODELS / "levels")
@@ -193,7 +203,10 @@ def test_several_graphs_of_other_names_are_offered(db, tmp_path):
 def test_a_graph_that_is_not_there_is_named(db):
     one(db, "SELECT anomaly_config('onnx_file', 'model_fp16.onnx')")
     message = error_of(db, "SELECT anomaly_label('it failed')")
-    assert "has no model_fp16.onnx; it has model.onnx: SELECT anomaly_config('onnx_file', '') takes the usual one" in message
+    assert (
+        "has no model_fp16.onnx; it has model.onnx: SELECT anomaly_config('onnx_file', '') takes the usual one"
+        in message
+    )
     one(db, "SELECT anomaly_config('onnx_file', '')")
     assert one(db, "SELECT anomaly_label('it failed')") == "ERROR"
 

@@ -8,6 +8,7 @@ import shutil
 from pathlib import Path
 
 import pytest
+
 from conftest import MODELS, SQLITE, connect, error_of, one
 from test_memory import megabytes
 

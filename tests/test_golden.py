@@ -10,6 +10,7 @@ import json
 from pathlib import Path
 
 import pytest
+
 from conftest import connect, one
 from parity import golden, scorers
 
@@ -36,7 +37,7 @@ def test_the_rows_are_those_of_the_seed(model, tmp_path):
     for table, expected in json.loads((model / "expected.json").read_text(encoding="utf-8")).items():
         found = golden.rows(database, table)
         assert len(found) == len(expected)
-        for row, row_of_the_seed in zip(found, expected):
+        for row, row_of_the_seed in zip(found, expected, strict=True):
             # Scores differ in the last digits from processor to processor.
             assert row == pytest.approx(row_of_the_seed, rel=1e-5, abs=1e-4)
 

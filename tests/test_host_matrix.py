@@ -13,6 +13,7 @@ from itertools import permutations
 from pathlib import Path
 
 import pytest
+
 from conftest import EXTENSION, MODELS, ROOT
 from test_hosts import DRIVERS, LOAD, PATIENCE, USE, interpreters, python
 from test_surface import SCALARS, TABLE_FUNCTIONS
@@ -53,7 +54,7 @@ LIFE = [
     ("SELECT count(*) FROM anomaly_detections(10, 1)", ["0"]),
     ("SELECT notes FROM anomaly_detections(10, 0, 'ERROR', 'anomaly')", ["seen"]),
     ("INSERT INTO log_entries (id, text) VALUES ('f', 'it failed')", []),
-    ("SELECT anomaly_score_all(256, 0.99) LIKE '%\"detections\":0,%\"scored\":1,%'", ["1"]),
+    ('SELECT anomaly_score_all(256, 0.99) LIKE \'%"detections":0,%"scored":1,%\'', ["1"]),
     (
         "SELECT anomaly_classify('it failed')",
         ['{"label":"ERROR","score":0.909443,"severity":"ERROR","anomalous":true}'],
@@ -96,9 +97,7 @@ for line in sys.stdin:
 
 def run(command: list[str], statements: str, **environment: str) -> str:
     """The output of a host that is given statements, a line each."""
-    done = subprocess.run(
-        command, env=environment, input=statements, capture_output=True, text=True, timeout=PATIENCE
-    )
+    done = subprocess.run(command, env=environment, input=statements, capture_output=True, text=True, timeout=PATIENCE)
     assert (done.returncode, done.stderr) == (0, "")
     return done.stdout
 
@@ -155,13 +154,11 @@ def test_every_host_has(host, script, tmp_path):
     expected = [(statement, rows) for statement, rows in script]
     statements = [statement for statement, _ in script]
     for given in answers(host, tmp_path / "logs.db", statements):
-        assert list(zip(statements, given)) == expected
+        assert list(zip(statements, given, strict=True)) == expected
 
 
 def test_the_oldest_host_is_as_old_as_it_says(tmp_path):
-    assert answers(f"SQLite {OLDEST_SQLITE}", tmp_path / "logs.db", ["SELECT sqlite_version()"]) == [
-        [[OLDEST_SQLITE]]
-    ]
+    assert answers(f"SQLite {OLDEST_SQLITE}", tmp_path / "logs.db", ["SELECT sqlite_version()"]) == [[[OLDEST_SQLITE]]]
 
 
 SECOND = f"""

@@ -10,6 +10,7 @@ import sys
 from pathlib import Path
 
 import pytest
+
 from conftest import DIST, EXTENSION, MODELS, ROOT, SUFFIX, copy_product
 
 LINE = "Failed password for root from 10.0.0.1 port 22 ssh2"
@@ -77,7 +78,9 @@ def test_the_runtime_may_be_that_of_the_python_package_beside_its_own(tmp_path):
     package.mkdir(parents=True)
     shutil.copy(EXTENSION.with_suffix(SUFFIX), own)
     runtime = next(DIST.glob("*onnxruntime*"))
-    name = {"darwin": "libonnxruntime.1.28.0.dylib", "win32": "onnxruntime.dll"}.get(sys.platform, "libonnxruntime.so.1.28.0")
+    name = {"darwin": "libonnxruntime.1.28.0.dylib", "win32": "onnxruntime.dll"}.get(
+        sys.platform, "libonnxruntime.so.1.28.0"
+    )
     shutil.copy(runtime, package / name)
     model = f"SELECT anomaly_config('model', '{MODELS / 'levels'}'); SELECT anomaly_label('failed');"
     assert shell(load(own), model).stdout.splitlines()[-1] == "ERROR"

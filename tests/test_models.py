@@ -6,6 +6,7 @@ import json
 import shutil
 
 import pytest
+
 from conftest import DIST, MODELS, connect, error_of, insert, one, totals, use_model
 
 

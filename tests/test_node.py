@@ -11,6 +11,7 @@ import tarfile
 from pathlib import Path
 
 import pytest
+
 from conftest import DIST, EXTENSION, ROOT, SUFFIX
 from pages import blocks
 
@@ -250,7 +251,7 @@ def test_the_types_hold_for_every_driver(app):
 
 def test_the_packages_hold_what_is_needed_and_nothing_else(packed):
     main, platform = packed
-    assert sorted(tarfile.open(main).getnames()) == [
+    assert sorted(names(main)) == [
         f"package/{name}"
         for name in (
             "LICENSE-APACHE", "LICENSE-MIT", "README.md", "index.cjs", "index.d.cts", "index.d.mts", "index.mjs",
@@ -258,7 +259,12 @@ def test_the_packages_hold_what_is_needed_and_nothing_else(packed):
         )
     ]  # fmt: skip
     product = {f"package/{path.relative_to(DIST)}" for path in product_files()}
-    assert set(tarfile.open(platform).getnames()) == product | {"package/README.md", "package/package.json"}
+    assert set(names(platform)) == product | {"package/README.md", "package/package.json"}
+
+
+def names(archive: Path) -> list[str]:
+    with tarfile.open(archive) as opened:
+        return opened.getnames()
 
 
 def product_files() -> list[Path]:

@@ -7,6 +7,7 @@ import subprocess
 from pathlib import Path
 
 import pytest
+
 from conftest import DIST, ROOT, SQLITE, SUFFIX, connect, error_of, one, use_model
 
 SWITCH = "ANOMALY_PANIC_IN"
@@ -66,7 +67,9 @@ def test_a_panic_in_the_middle_of_a_run_keeps_what_was_committed(extension, monk
     db = connect(tmp_path / "log.db", extension=extension)
     use_model(db, "levels")
     db.execute("SELECT anomaly_init()").fetchall()
-    db.executemany("INSERT INTO log_entries (id, text) VALUES (?, 'it failed')", [(str(number),) for number in range(9)])
+    db.executemany(
+        "INSERT INTO log_entries (id, text) VALUES (?, 'it failed')", [(str(number),) for number in range(9)]
+    )
     rows = db.execute("SELECT scored FROM anomaly_score_pending(3)")
     assert rows.fetchone() == (3,)
     monkeypatch.setenv(SWITCH, "xNext")

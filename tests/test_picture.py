@@ -8,6 +8,7 @@ from pathlib import Path
 from xml.etree import ElementTree
 
 import pytest
+
 from conftest import DIST, ROOT
 
 PICTURE = ROOT / "docs" / "demo.svg"

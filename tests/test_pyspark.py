@@ -8,6 +8,7 @@ import subprocess
 from pathlib import Path
 
 import pytest
+
 from conftest import ROOT, connect, one
 
 BIN = ROOT / "target" / "venvs" / "pyspark" / "bin"

@@ -16,6 +16,7 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
+
 from conftest import MODELS, SUFFIX
 from package import COMMAND, PATIENCE, PYTHON, command, environment, python, require_package
 

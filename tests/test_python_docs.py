@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 
 import pytest
+
 from conftest import ROOT
 from package import COMMAND, command, python, require_package
 from pages import code, read

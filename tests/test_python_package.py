@@ -10,6 +10,7 @@ import tomllib
 import zipfile
 
 import pytest
+
 from conftest import DIST, MODELS, ROOT, SUFFIX
 from package import PATIENCE, PYTHON, VENV, environment, python, require_package
 from parity import golden, scorers

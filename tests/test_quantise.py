@@ -7,6 +7,7 @@ import subprocess
 from pathlib import Path
 
 import pytest
+
 from conftest import ROOT, connect, one
 
 PYTHON = ROOT / "target" / "venvs" / "quantise" / "bin" / "python"

@@ -11,6 +11,7 @@ from collections import defaultdict
 from pathlib import Path
 
 import pytest
+
 from conftest import EXTENSION, ROOT, SQLITE, connect, error_of, insert, one, totals, use_model
 from pages import code, read
 
@@ -264,7 +265,7 @@ def in_python(database: Path, name: str, parameters: dict[str, object]) -> list[
     """The rows of a query, without the extension: it is plain SQL."""
     connection = SQLITE.connect(str(database))
     cursor = connection.execute((SQL / "queries" / f"{name}.sql").read_text(encoding="utf-8"), given(parameters))
-    return [dict(zip([column[0] for column in cursor.description], row)) for row in cursor]
+    return [dict(zip([column[0] for column in cursor.description], row, strict=True)) for row in cursor]
 
 
 def shell(database: Path, *lines: str) -> str:

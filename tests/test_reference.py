@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 
 import pytest
+
 from conftest import ROOT, SQLITE, connect, error_of, insert, one
 from pages import read
 from test_errors import CATALOGUE, DEFECTS, KINDS, TEXTS
@@ -55,9 +56,7 @@ def columns(db, name: str) -> tuple[list[str], list[str]]:
 
 def test_the_scalar_functions_are_those_of_the_extension(db):
     rows = db.execute("SELECT name, narg, flags & 0x280000 FROM pragma_function_list WHERE name LIKE 'anomaly%'")
-    documented = {
-        (name, count, BITS[FUNCTIONS[name][4]]) for name in SCALARS for count in arities(FUNCTIONS[name][2])
-    }
+    documented = {(name, count, BITS[FUNCTIONS[name][4]]) for name in SCALARS for count in arities(FUNCTIONS[name][2])}
     assert set(rows) == documented
 
 

@@ -8,6 +8,7 @@ import threading
 import time
 
 import pytest
+
 from conftest import MODELS, SQLITE, connect, error_of, insert, one, status, totals, use_model
 from test_scoring import TIME
 from test_transactions import guarded, run_together
@@ -18,7 +19,7 @@ CALLS = ["SELECT sum(scored) FROM anomaly_score_pending(2, 0.6)", "SELECT anomal
 def runs(connection) -> list[dict]:
     """The record, oldest first."""
     cursor = connection.execute("SELECT * FROM anomaly_runs ORDER BY started")
-    return [dict(zip([column[0] for column in cursor.description], row)) for row in cursor]
+    return [dict(zip([column[0] for column in cursor.description], row, strict=True)) for row in cursor]
 
 
 @pytest.mark.parametrize("call", CALLS)
@@ -183,7 +184,9 @@ def test_nothing_pending_waits_for_no_lock(path, call):
 
 @pytest.mark.parametrize("call", CALLS)
 def test_nothing_pending_leaves_the_transaction_of_the_host_alone(db, call):
-    db.executescript("CREATE TABLE mine (a); CREATE TRIGGER no BEFORE INSERT ON anomaly_runs BEGIN SELECT RAISE(ROLLBACK, 'no'); END")
+    db.executescript(
+        "CREATE TABLE mine (a); CREATE TRIGGER no BEFORE INSERT ON anomaly_runs BEGIN SELECT RAISE(ROLLBACK, 'no'); END"
+    )
     db.execute("BEGIN")
     db.execute("INSERT INTO mine VALUES ('precious')")
     one(db, call)
@@ -193,7 +196,9 @@ def test_nothing_pending_leaves_the_transaction_of_the_host_alone(db, call):
 
 
 def test_a_record_that_ends_the_transaction_of_the_host_is_told(db):
-    db.executescript("CREATE TABLE mine (a); CREATE TRIGGER no BEFORE INSERT ON anomaly_runs BEGIN SELECT RAISE(ROLLBACK, 'no'); END")
+    db.executescript(
+        "CREATE TABLE mine (a); CREATE TRIGGER no BEFORE INSERT ON anomaly_runs BEGIN SELECT RAISE(ROLLBACK, 'no'); END"
+    )
     insert(db, "failed failed")
     db.execute("BEGIN")
     db.execute("INSERT INTO mine VALUES ('precious')")

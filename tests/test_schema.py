@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 
 import pytest
+
 from conftest import ROOT, connect, error_of, insert, one, totals, use_model
 
 SEED_TABLES = (ROOT / "tests" / "databases" / "seed.sql").read_text(encoding="utf-8")
@@ -88,7 +89,10 @@ def test_old_duplicates_survive_the_migration(empty):
         empty.execute("INSERT INTO detections (id, entry_id, detected_at) VALUES (?, 'e1', '')", (id,))
     init(empty)
     assert one(empty, "SELECT count(*) FROM detections") == 2
-    assert one(empty, """SELECT "unique" FROM pragma_index_list('detections') WHERE name = 'anomaly_detections_entry'""") == 0
+    assert (
+        one(empty, """SELECT "unique" FROM pragma_index_list('detections') WHERE name = 'anomaly_detections_entry'""")
+        == 0
+    )
 
 
 def test_a_table_with_only_id_and_text_gets_the_rest(empty):
@@ -207,7 +211,9 @@ def test_a_trigger_that_fails_without_a_text(empty):
 
 
 def test_detections_that_cannot_be_acknowledged_yet_are_told_how(empty):
-    columns = "id, entry_id, anomaly_label, anomaly_score, detected_at, tenant_id, source_id, severity, text, timestamp_iso"
+    columns = (
+        "id, entry_id, anomaly_label, anomaly_score, detected_at, tenant_id, source_id, severity, text, timestamp_iso"
+    )
     empty.execute(f"CREATE TABLE detections ({columns})")
     for sql in ["SELECT * FROM anomaly_detections", "SELECT anomaly_acknowledge('x')"]:
         message = error_of(empty, sql)

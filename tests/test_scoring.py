@@ -7,6 +7,7 @@ import re
 import uuid
 
 import pytest
+
 from conftest import MODELS, connect, error_of, insert, one, status, totals, use_model
 
 TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}\+00:00")
@@ -25,7 +26,7 @@ def test_a_detection_holds_what_the_entry_and_the_model_say(db):
     insert(db, "failed failed", source_id="web-1", timestamp_iso="2026-06-13T16:32:26Z", tenant_id="acme")
     totals(db)
     detection = db.execute("SELECT * FROM detections")
-    row = dict(zip([column[0] for column in detection.description], detection.fetchone()))
+    row = dict(zip([column[0] for column in detection.description], detection.fetchone(), strict=True))
     assert uuid.UUID(row.pop("id")).version == 4
     assert row.pop("anomaly_score") == one(db, "SELECT anomaly_score FROM log_entries")
     assert row.pop("detected_at") == one(db, "SELECT anomaly_scored_at FROM log_entries")
@@ -56,9 +57,9 @@ def test_who_stops_reading_stops_the_scoring_after_that_batch(db):
 
 
 def test_nothing_pending_is_one_row_of_zeros(db):
-    assert db.execute("SELECT scored, detections, failed, skipped, remaining, error FROM anomaly_score_pending").fetchall() == [
-        (0, 0, 0, 0, 0, None)
-    ]
+    assert db.execute(
+        "SELECT scored, detections, failed, skipped, remaining, error FROM anomaly_score_pending"
+    ).fetchall() == [(0, 0, 0, 0, 0, None)]
 
 
 def test_without_a_model_nothing_is_written_and_one_row_says_so():

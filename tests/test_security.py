@@ -8,6 +8,7 @@ import shutil
 from pathlib import Path
 
 import pytest
+
 from conftest import DIST, MODELS, connect, error_of, one
 
 DIRS = "TURNSTONE_ANOMALY_ALLOWED_MODEL_DIRS"

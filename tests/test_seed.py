@@ -10,6 +10,7 @@ import re
 import shutil
 
 import pytest
+
 import test_databases
 import test_golden
 import test_models
@@ -118,7 +119,8 @@ def test_listing_gives_at_most_as_many_as_asked_for(detections):
 def test_listing_gives_100_where_no_limit_is_named(db):
     many = ((f"d{n}", f"e{n}", f"{n:04}") for n in range(150))
     db.executemany(
-        "INSERT INTO detections (id, entry_id, anomaly_label, anomaly_score, detected_at) VALUES (?, ?, 'ERROR', 1, ?)", many
+        "INSERT INTO detections (id, entry_id, anomaly_label, anomaly_score, detected_at) VALUES (?, ?, 'ERROR', 1, ?)",
+        many,
     )
     assert listed(db) == [f"d{n}" for n in range(149, 49, -1)]
 
@@ -231,5 +233,5 @@ def test_every_row_of_the_table_is_backed_by_a_test():
     firsts = re.findall(r"^\| (.+?) \| .+ \|$", section, re.MULTILINE)
     rows = [first for first in firsts if not first.startswith(("`anomaly.py`", "---"))]
     assert len(rows) == len(BACKED)
-    for row, name in zip(rows, BACKED):
+    for row, name in zip(rows, BACKED, strict=True):
         assert name in row.replace("`", "")

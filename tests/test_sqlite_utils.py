@@ -12,12 +12,12 @@ from pathlib import Path
 
 import pytest
 from click.testing import CliRunner, Result
-from conftest import MODELS
-from plugins import SAMPLE, make_sample, query
-from sqlite_utils.cli import cli
-
 from sqlite_anomaly import ExtensionLoadingUnavailable
 from sqlite_anomaly import sqlite_utils as plugin
+from sqlite_utils.cli import cli
+
+from conftest import MODELS
+from plugins import SAMPLE, make_sample, query
 
 FAILED = "Failed password for root from 203.0.113.9 port 22 ssh2"
 

@@ -6,6 +6,7 @@ import json
 import shutil
 
 import pytest
+
 from conftest import MODELS, connect, error_of, insert, one, use_model
 
 SCALARS = [
@@ -69,7 +70,20 @@ def test_null_gives_null(db):
 
 @pytest.mark.parametrize(
     "value",
-    ["", " \t\n", 17, 1.5, -0.0, float("inf"), b"", b"\xff\xfe\x00", "a\0failed", "%n%s%d", "🦀" * 3000, "x" * 1_000_000],
+    [
+        "",
+        " \t\n",
+        17,
+        1.5,
+        -0.0,
+        float("inf"),
+        b"",
+        b"\xff\xfe\x00",
+        "a\0failed",
+        "%n%s%d",
+        "🦀" * 3000,
+        "x" * 1_000_000,
+    ],
 )
 def test_any_value_can_be_classified(db, value):
     assert one(db, "SELECT anomaly_label(?)", value) in {"INFO", "WARNING", "ERROR"}
@@ -157,7 +171,9 @@ def test_the_environment_gives_defaults(monkeypatch):
 
 def test_a_bad_environment_is_named_when_the_extension_is_loaded(monkeypatch):
     monkeypatch.setenv("TURNSTONE_ANOMALY_BATCH", "eleven")
-    with pytest.raises(Exception, match="environment variable TURNSTONE_ANOMALY_BATCH: setting 'batch' cannot be 'eleven'"):
+    with pytest.raises(
+        Exception, match="environment variable TURNSTONE_ANOMALY_BATCH: setting 'batch' cannot be 'eleven'"
+    ):
         connect()
 
 

@@ -9,6 +9,7 @@ import threading
 import time
 
 import pytest
+
 from conftest import SQLITE, connect, error_of, insert, one, status, totals, use_model
 
 SQLITE_BUSY = 5
@@ -309,7 +310,7 @@ def test_scorers_side_by_side_neither_double_count_nor_duplicate(journal, opened
         counted.append((totals["scored"], totals["detections"], totals["failed"]))
 
     run_together([threading.Thread(target=guarded(score), args=[connection]) for connection in connections])
-    assert [sum(column) for column in zip(*counted)] == [2000, 2000, 0]
+    assert [sum(column) for column in zip(*counted, strict=True)] == [2000, 2000, 0]
     assert one(connections[0], "SELECT count(DISTINCT entry_id) FROM detections") == 2000
     assert one(connections[0], PENDING) == 0
 

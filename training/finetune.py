@@ -20,7 +20,6 @@ from batching import encode, pad
 from corpus import Template
 from variants import variant
 
-
 PROBE_SEED = 0
 """One probe for all runs: only runs that start alike may have their weights averaged."""
 
@@ -41,7 +40,9 @@ class Recipe:
     seed: int = 1
 
 
-def probe(templates: list[Template], tokenizer: Tokenizer, steps: int = 1_500, batch_size: int = 1_024) -> LogClassifier:
+def probe(
+    templates: list[Template], tokenizer: Tokenizer, steps: int = 1_500, batch_size: int = 1_024
+) -> LogClassifier:
     """The pretrained encoder, untouched, under a head that was trained on its vectors.
 
     A fine-tuning that starts here bends the encoder less than one that starts from a random head, and does better on
@@ -65,7 +66,11 @@ def probe(templates: list[Template], tokenizer: Tokenizer, steps: int = 1_500, b
 
 
 def finetune(
-    start: LogClassifier, templates: list[Template], tokenizer: Tokenizer, recipe: Recipe, report: Callable[[str], None] = print
+    start: LogClassifier,
+    templates: list[Template],
+    tokenizer: Tokenizer,
+    recipe: Recipe,
+    report: Callable[[str], None] = print,
 ) -> LogClassifier:
     """A classifier of `templates`, in evaluation mode; `start` stays as it is."""
     rng = random.Random(recipe.seed)

@@ -59,11 +59,10 @@ class _GraphBuilder:
     def _layer(self, layer: int, hidden: str, mask: str) -> str:
         name, prefix = f"layer{layer}", f"bert.encoder.layer.{layer}."
         parts = ("query", "key", "value")
-        projected = [
-            self._product(f"{name}.{part}", f"{prefix}attention.self.{part}", hidden) for part in parts
-        ]
+        projected = [self._product(f"{name}.{part}", f"{prefix}attention.self.{part}", hidden) for part in parts]
         bias = self._constant(
-            f"{name}.projection.bias", np.concatenate([self.weights[f"{prefix}attention.self.{part}.bias"] for part in parts])
+            f"{name}.projection.bias",
+            np.concatenate([self.weights[f"{prefix}attention.self.{part}.bias"] for part in parts]),
         )
         context = self._node(
             "MultiHeadAttention", f"{name}.context", [*projected, bias, mask],
@@ -71,13 +70,19 @@ class _GraphBuilder:
         )  # fmt: skip
         attended = self._product(f"{name}.attended", f"{prefix}attention.output.dense", context)
         attended = self._normalised_sum(
-            f"{name}.attention", f"{prefix}attention.output.LayerNorm", attended, hidden, f"{prefix}attention.output.dense.bias"
+            f"{name}.attention",
+            f"{prefix}attention.output.LayerNorm",
+            attended,
+            hidden,
+            f"{prefix}attention.output.dense.bias",
         )
         inner = self._product(f"{name}.inner", f"{prefix}intermediate.dense", attended)
         inner_bias = self._weight(f"{name}.inner.bias", f"{prefix}intermediate.dense.bias")
         inner = self._node("BiasGelu", f"{name}.gelu", [inner, inner_bias], domain=CONTRIB)
         outer = self._product(f"{name}.outer", f"{prefix}output.dense", inner)
-        return self._normalised_sum(f"{name}.output", f"{prefix}output.LayerNorm", outer, attended, f"{prefix}output.dense.bias")
+        return self._normalised_sum(
+            f"{name}.output", f"{prefix}output.LayerNorm", outer, attended, f"{prefix}output.dense.bias"
+        )
 
     def _head(self, hidden: str) -> None:
         """The mean of the vectors that the mask lets through, classified."""
@@ -87,12 +92,17 @@ class _GraphBuilder:
         total = self._node("ReduceSum", "mean.total", [masked, self._index("one", 1)], keepdims=0)
         count = self._node("ReduceSum", "mean.count", [column, self._index("one", 1)], keepdims=0)
         mean = self._node("Div", "mean", [total, count])
-        weight, bias = self._weight("classifier.weight", "classifier.weight"), self._weight("classifier.bias", "classifier.bias")
+        weight, bias = (
+            self._weight("classifier.weight", "classifier.weight"),
+            self._weight("classifier.bias", "classifier.bias"),
+        )
         self._node("Gemm", "logits", [mean, weight, bias], transB=1)
 
     def _product(self, name: str, parameter: str, operand: str) -> str:
         """`operand` times the weight; the bias joins in the fused node that follows."""
-        return self._node("MatMul", name, [operand, self._constant(f"{name}.weight", self.weights[f"{parameter}.weight"].T)])
+        return self._node(
+            "MatMul", name, [operand, self._constant(f"{name}.weight", self.weights[f"{parameter}.weight"].T)]
+        )
 
     def _normalised_sum(self, name: str, parameter: str, operand: str, skip: str, bias: str | None = None) -> str:
         scale = self._weight(f"{name}.norm.scale", f"{parameter}.weight")

@@ -6,7 +6,7 @@ import random
 import re
 import uuid
 from collections.abc import Callable
-from datetime import datetime, timedelta, timezone
+from datetime import UTC, datetime, timedelta
 
 SLOT = re.compile(r"\{\{(\w+)\}\}")
 
@@ -24,42 +24,42 @@ DOMAINS = (
     "example.org example.com example.net corp.example internal.example lan.example svc.cluster.local cloud.example "
     "shop.example campus.example infra.example.com eu.example.net"
 ).split()
-SUBDOMAINS = "mail api www auth cdn ldap registry git vault metrics mx1 ns2 updates s3 files broker relay intranet".split()
+SUBDOMAINS = (
+    "mail api www auth cdn ldap registry git vault metrics mx1 ns2 updates s3 files broker relay intranet".split()
+)
 SERVICES = (
     "billing checkout orders inventory auth gateway search payments notifier scheduler catalog reports indexer "
     "shipping profile media-encoder recommender ledger sessiond session-store ingest webhook-relay mailer thumbnailer "
     "audit-log pricing fraud-check geo exporter syncer"
 ).split()
-DATABASES = (
-    "shop billing analytics crm users inventory orders_eu reporting warehouse telemetry wiki sessions tickets app_prod".split()
-)
+DATABASES = "shop billing analytics crm users inventory orders_eu reporting warehouse telemetry wiki sessions tickets app_prod".split()
 TABLES = (
     "orders customers invoices events line_items sessions audit_log products payments shipments users page_views "
     "public.accounts metrics_hourly messages order_items device_readings"
 ).split()
-PATH_ROOTS = "/srv /var/lib /var/log /opt /data /mnt/storage /home/carla /usr/share /etc /var/spool /tmp /usr/local/lib".split()
-DIRECTORIES = (
-    "app nginx mysql reports cache uploads backup postgresql docker images queue conf.d releases spool models exports".split()
+PATH_ROOTS = (
+    "/srv /var/lib /var/log /opt /data /mnt/storage /home/carla /usr/share /etc /var/spool /tmp /usr/local/lib".split()
 )
+DIRECTORIES = "app nginx mysql reports cache uploads backup postgresql docker images queue conf.d releases spool models exports".split()
 STEMS = "report data invoice backup index config users session dump snapshot photo main export catalog state module part-00012".split()
 EXTENSIONS = "csv db json log conf yaml xml txt so jar tar.gz png service py sql parquet ini pdf tmp".split()
 WINDOWS_ROOTS = (
     r"C:\Program Files\Acme", r"C:\Windows\System32", r"C:\ProgramData\Agent", r"D:\Data", r"C:\Users\carla\AppData\Local",
     r"E:\SQLData", r"C:\inetpub\wwwroot", r"C:\Windows\Temp",
 )  # fmt: skip
-WINDOWS_FILES = "app.exe service.exe agent.dll setup.msi update.cab report.xlsx settings.xml store.mdb driver.sys log.txt".split()
+WINDOWS_FILES = (
+    "app.exe service.exe agent.dll setup.msi update.cab report.xlsx settings.xml store.mdb driver.sys log.txt".split()
+)
 DISKS = "sda sdb sdc sdk nvme0n1 nvme1n1 vda vdb md0 dm-3 mmcblk0 xvdf sda1 nvme0n1p2".split()
 INTERFACES = "eth0 eth1 eno1 ens192 enp3s0 bond0 wlan0 br-lan veth3f2a1c0 vlan120 en0 wlp2s0 docker0 tun0 ib0".split()
-PACKAGES = (
-    "com.acme.billing com.example.shop org.example.core io.acme.gateway net.example.sync com.initech.reports Acme.Orders".split()
-)
+PACKAGES = "com.acme.billing com.example.shop org.example.core io.acme.gateway net.example.sync com.initech.reports Acme.Orders".split()
 CLASSES = (
     "InvoiceService OrderController CacheManager JobScheduler ConnectionPool UserRepository MessageListener HttpClient "
     "PaymentHandler SessionStore MainActivity SyncWorker QueryPlanner TokenFilter"
 ).split()
 URL_PATHS = "v1/orders health login api/v2/users/4312 metrics index.html graphql static/app.js upload oauth/token search?q=lamp feed.xml".split()
 SIZE_UNITS = "B KB MB GB KiB MiB GiB TB kB M G".split()
-EPOCH = datetime(2023, 1, 1, tzinfo=timezone.utc)
+EPOCH = datetime(2023, 1, 1, tzinfo=UTC)
 
 
 def slot_names(template: str) -> list[str]:
@@ -77,7 +77,15 @@ def _hex(rng: random.Random, digits: int) -> str:
 
 
 def _ip(rng: random.Random) -> str:
-    networks = ("10.{}.{}.{}", "192.168.{1}.{2}", "172.16.{1}.{2}", "203.0.113.{2}", "198.51.100.{2}", "192.0.2.{2}", "127.0.0.1")
+    networks = (
+        "10.{}.{}.{}",
+        "192.168.{1}.{2}",
+        "172.16.{1}.{2}",
+        "203.0.113.{2}",
+        "198.51.100.{2}",
+        "192.0.2.{2}",
+        "127.0.0.1",
+    )
     return rng.choice(networks).format(rng.randrange(256), rng.randrange(256), rng.randrange(1, 255))
 
 
@@ -98,7 +106,9 @@ def _mac(rng: random.Random) -> str:
 
 def _host(rng: random.Random) -> str:
     role, site, number = rng.choice(HOSTS), rng.choice(SITES), rng.randrange(1, 40)
-    return rng.choice((f"{role}-{number:02}", f"{role}{number}", f"{role}-{site}-{number}", f"{site}-{role}{number:02}", role))
+    return rng.choice(
+        (f"{role}-{number:02}", f"{role}{number}", f"{role}-{site}-{number}", f"{site}-{role}{number:02}", role)
+    )
 
 
 def _fqdn(rng: random.Random) -> str:
@@ -150,7 +160,9 @@ def _time(rng: random.Random) -> str:
 
 def _version(rng: random.Random) -> str:
     number = ".".join(str(rng.randrange(0, 30)) for _ in range(rng.choice((2, 3, 3, 3, 4))))
-    return rng.choice(("", "", "", "v")) + number + rng.choice(("", "", "", "", "-rc1", "-1.el9", "+build.7", "-alpine"))
+    return (
+        rng.choice(("", "", "", "v")) + number + rng.choice(("", "", "", "", "-rc1", "-1.el9", "+build.7", "-alpine"))
+    )
 
 
 def _size(rng: random.Random) -> str:

@@ -64,7 +64,9 @@ def build_tokenizer(masks: tuple[tuple[str, str], ...] = MASKS) -> Tokenizer:
 
 def save_tokenizer(tokenizer: Tokenizer, folder: Path) -> None:
     """Writes tokenizer.json and the two small files that transformers reads beside it."""
-    special = {name: f"[{name[:-6].upper()}]" for name in ("cls_token", "sep_token", "pad_token", "unk_token", "mask_token")}
+    special = {
+        name: f"[{name[:-6].upper()}]" for name in ("cls_token", "sep_token", "pad_token", "unk_token", "mask_token")
+    }
     # Not BertTokenizer: that class may rebuild the normaliser from its own options and lose the masks.
     settings = special | {
         "tokenizer_class": "PreTrainedTokenizerFast",

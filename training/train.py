@@ -78,9 +78,7 @@ def _kept(name: str) -> LogClassifier:
     return model
 
 
-def bundle(
-    model: LogClassifier, split: Split, recipes: list[Recipe], further_texts: dict[str, LabelledTexts]
-) -> None:
+def bundle(model: LogClassifier, split: Split, recipes: list[Recipe], further_texts: dict[str, LabelledTexts]) -> None:
     """Calibrates and quantises `model`, and writes the folder that ships to `build/bundled`, with its figures."""
     tokenizer = build_tokenizer()
     _calibrate(model, tokenizer, split.calibration)
@@ -95,12 +93,16 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
     recipe = Recipe()
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--epochs", type=int, default=recipe.epochs)
-    parser.add_argument("--seed", type=int, default=recipe.seed, help="of the first run; each further run takes the next")
+    parser.add_argument(
+        "--seed", type=int, default=recipe.seed, help="of the first run; each further run takes the next"
+    )
     parser.add_argument("--runs", type=int, default=3, help="runs whose weights are averaged")
     parser.add_argument("--reuse", action="store_true", help="take the runs that the last training left in build/")
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--out", type=Path, default=BUNDLED, help="folder to put the model into")
-    parser.add_argument("--measure", type=Path, nargs="*", default=[], help="TSV files of labelled lines to measure on too")
+    parser.add_argument(
+        "--measure", type=Path, nargs="*", default=[], help="TSV files of labelled lines to measure on too"
+    )
     return parser.parse_args(arguments)
 
 

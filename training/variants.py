@@ -8,7 +8,9 @@ import re
 from corpus import NORMAL, Template
 from slots import fill
 
-PROGRAMS = "app server main worker agent service daemon systemd kernel java core scheduler http-nio-8080 Thread-4".split()
+PROGRAMS = (
+    "app server main worker agent service daemon systemd kernel java core scheduler http-nio-8080 Thread-4".split()
+)
 ROUTINE_LEVELS = "INFO INFO INFO DEBUG NOTICE info".split()
 ALARM_LEVELS = "ERROR WARN WARNING INFO error E CRITICAL".split()
 WORD = re.compile(r"\s+")

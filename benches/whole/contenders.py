@@ -13,6 +13,7 @@ import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 
 from whole.data import BATCH, DIST, THRESHOLD
@@ -57,8 +58,8 @@ def _load_seed(folder: str):
 
 def _run_seed(anomaly, database: str, model: str) -> dict[str, float]:
     anomaly._get_pipeline(model, "cpu")(WARM_UP[0])
-    score = lambda: anomaly.score_unscored(Path(database), model, device="cpu", batch_size=BATCH, threshold=THRESHOLD)
-    return timed(lambda: score().scored)
+    score = partial(anomaly.score_unscored, device="cpu", batch_size=BATCH, threshold=THRESHOLD)
+    return timed(lambda: score(Path(database), model).scored)
 
 
 # ONNX Runtime alone.
@@ -95,7 +96,9 @@ def _runner(model: Path, sessions: int, padded_tokens: int, threads: int) -> Cal
     options = SessionOptions()
     options.intra_op_num_threads = threads // sessions
     options.enable_mem_pattern = False
-    opened = [InferenceSession(model / "model.onnx", options, providers=["CPUExecutionProvider"]) for _ in range(sessions)]
+    opened = [
+        InferenceSession(model / "model.onnx", options, providers=["CPUExecutionProvider"]) for _ in range(sessions)
+    ]
     names = [given.name for given in opened[0].get_inputs()]
 
     def run(rows: list[tuple[int, ...]]) -> int:
@@ -175,7 +178,8 @@ def plain_sql(database: str, model: str, batch: int = BATCH) -> dict[str, float]
             found = [detections[ids[row[3]]] for row in part if ids[row[3]] in detections]
             connection.execute("BEGIN IMMEDIATE")
             connection.executemany(
-                "UPDATE log_entries SET anomaly_score = ?, anomaly_label = ?, anomaly_scored_at = ? WHERE rowid = ?", part
+                "UPDATE log_entries SET anomaly_score = ?, anomaly_label = ?, anomaly_scored_at = ? WHERE rowid = ?",
+                part,
             )
             connection.executemany(f"INSERT INTO detections VALUES ({places})", found)
             connection.execute("COMMIT")

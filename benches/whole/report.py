@@ -37,8 +37,16 @@ RATIOS = (
     ("the same float32 model with the masking tokenizer, both, against the seed", "fp32 masking", "seed masking"),
     ("the bundled model against the seed", "bundled", "seed"),
     ("the same float32 model against optimum", "fp32", "optimum"),
-    ("float32 on distinct lines, reading and writing included, against ONNX Runtime alone", "fp32 distinct", "fp32 ceiling"),
-    ("bundled on distinct lines, reading and writing included, against ONNX Runtime alone", "bundled distinct", "bundled ceiling"),
+    (
+        "float32 on distinct lines, reading and writing included, against ONNX Runtime alone",
+        "fp32 distinct",
+        "fp32 ceiling",
+    ),
+    (
+        "bundled on distinct lines, reading and writing included, against ONNX Runtime alone",
+        "bundled distinct",
+        "bundled ceiling",
+    ),
     ("the bundled model against the float32 model of its shape, distinct lines", "bundled distinct", "fp32 distinct"),
     ("every text seen before, against plain SQL", "repeated", "plain sql"),
 )
@@ -74,14 +82,29 @@ def tables(sections: Iterable[Section], cores: int) -> dict[str, str]:
     """A table in Markdown for each section, and one of ratios."""
     by_name = {section.name: section for section in sections}
     ways, cold = by_name["ways"], by_name["cold"]
-    ratios = [(label, ways.rate(one) / ways.rate(other)) for label, one, other in RATIOS if {one, other} <= ways.measured.keys()]
-    ratios.append(("first answer of a cold sqlite3 process, against ONNX Runtime alone loading the model (time)", _cold_ratio(cold)))
+    ratios = [
+        (label, ways.rate(one) / ways.rate(other))
+        for label, one, other in RATIOS
+        if {one, other} <= ways.measured.keys()
+    ]
+    ratios.append(
+        (
+            "first answer of a cold sqlite3 process, against ONNX Runtime alone loading the model (time)",
+            _cold_ratio(cold),
+        )
+    )
     return {
         "ways": _table(
             ["way", "rows/s", "least and most", "peak memory, MB"],
-            [[WAYS[name], f"{ways.rate(name):,.0f}", ways.spread(name), f"{ways.peak(name):,.0f}"] for name in WAYS if name in ways.measured],
+            [
+                [WAYS[name], f"{ways.rate(name):,.0f}", ways.spread(name), f"{ways.peak(name):,.0f}"]
+                for name in WAYS
+                if name in ways.measured
+            ],
         ),
-        "ratios": _table(["ratio, medians of one run", f"{cores} cores"], [[label, f"{ratio:.2f}"] for label, ratio in ratios]),
+        "ratios": _table(
+            ["ratio, medians of one run", f"{cores} cores"], [[label, f"{ratio:.2f}"] for label, ratio in ratios]
+        ),
         "cold": _table(
             ["process", "milliseconds"],
             [[name, f"{1e3 / cold.rate(name):.0f}"] for name in cold.measured],

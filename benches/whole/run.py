@@ -12,6 +12,7 @@ import os
 import statistics
 import sys
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 from whole import cold, data, report
@@ -39,17 +40,24 @@ def main() -> None:
 
 def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--seed", type=Path, help="folder of the seed's app/services/anomaly.py; left out where there is none")
+    parser.add_argument(
+        "--seed", type=Path, help="folder of the seed's app/services/anomaly.py; left out where there is none"
+    )
     parser.add_argument("--logs", type=Path, help="folder of log files, *.txt; the sample log where there is none")
     parser.add_argument("--lines", type=int, default=16_000, help="rows of the table")
     parser.add_argument("--slow-lines", type=int, default=320, help="rows for the ways that know no repetition")
-    parser.add_argument("--distinct", type=int, default=1_000, help="most distinct lines for the comparison with ONNX Runtime")
+    parser.add_argument(
+        "--distinct", type=int, default=1_000, help="most distinct lines for the comparison with ONNX Runtime"
+    )
     parser.add_argument("--many", type=int, default=1_000_000, help="rows of the large table")
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--publish", action="store_true", help="write BENCHMARKS.md's tables and the chart anew")
     options = parser.parse_args()
     if options.seed and not (options.seed / "app" / "services" / "anomaly.py").is_file():
-        print(f"{options.seed} holds no app/services/anomaly.py: the seed is left out (make bench SEED=folder)", file=sys.stderr)
+        print(
+            f"{options.seed} holds no app/services/anomaly.py: the seed is left out (make bench SEED=folder)",
+            file=sys.stderr,
+        )
         options.seed = None
     return options
 
@@ -60,15 +68,22 @@ def _ways(options: argparse.Namespace, texts: list[str]) -> dict[str, list[Measu
     slow = data.spread(texts, options.slow_lines)
     distinct = {model: _distinct(model, texts, options.distinct) for model in (fp32, bundled)}
     files = {model: _write_texts(model, lines) for model, lines in distinct.items()}
-    ours = lambda lines, model, contender="extension": lambda: measure(contender, database=_ours(lines), model=model)
-    raw = lambda model: lambda: measure("onnxruntime", texts=files[model], model=model, threads=threads)
+
+    def ours(lines: list[str], model: Path, contender: str = "extension") -> Callable[[], Measurement]:
+        return lambda: measure(contender, database=_ours(lines), model=model)
+
+    def raw(model: Path) -> Callable[[], Measurement]:
+        return lambda: measure("onnxruntime", texts=files[model], model=model, threads=threads)
+
+    def theirs(name: str, model: Path) -> Callable[[], Measurement]:
+        make = partial(data.make_database, data.WORK / "seed.db", slow, data.schema_of_seed())
+        return lambda: measure(name, database=make(), model=model, seed=options.seed.resolve())
+
     ways: dict[str, Callable[[], Measurement]] = {}
     if options.seed:
-        theirs = lambda: data.make_database(data.WORK / "seed.db", slow, data.schema_of_seed())
-        theirs_with = lambda name, model: lambda: measure(name, database=theirs(), model=model, seed=options.seed.resolve())
-        ways["seed"] = theirs_with("seed", fp32)
-        ways["seed masking"] = theirs_with("seed", masking)
-        ways["optimum"] = theirs_with("optimum", fp32)
+        ways["seed"] = theirs("seed", fp32)
+        ways["seed masking"] = theirs("seed", masking)
+        ways["optimum"] = theirs("optimum", fp32)
     ways |= {
         "fp32": ours(texts, fp32),
         "fp32 masking": ours(texts, masking),
@@ -104,6 +119,7 @@ def _batches(options: argparse.Namespace, texts: list[str]) -> dict[str, list[Me
 
 def _connections(options: argparse.Namespace, texts: list[str]) -> dict[str, list[Measurement]]:
     """As many connections, each with an equal share of the lines."""
+
     def work(count: int) -> Measurement:
         shares = [texts[part::count] for part in range(count)]
         made = [_ours(share, f"connection{part}.db") for part, share in enumerate(shares)]

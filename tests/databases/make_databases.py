@@ -13,7 +13,16 @@ SEED = (HERE / "seed.sql").read_text(encoding="utf-8")
 
 # Newest last; the first two were scored by the seed, which found one of them.
 ENTRIES = [
-    (1, "", "web", "failed failed before", "2026-06-13T09:00:00+00:00", 0.99, "ERROR", "2026-06-13T09:00:05.123456+00:00"),
+    (
+        1,
+        "",
+        "web",
+        "failed failed before",
+        "2026-06-13T09:00:00+00:00",
+        0.99,
+        "ERROR",
+        "2026-06-13T09:00:05.123456+00:00",
+    ),
     (2, "", "web", "ok before", "2026-06-13T09:01:00+00:00", 0.9, "INFO", "2026-06-13T09:01:05+00:00"),
     (3, "", "web", "failed failed now", "2026-06-13T09:02:00+00:00", None, None, None),
     (4, "", "db", "ok now", "2026-06-13T09:03:00+00:00", None, None, None),
@@ -56,7 +65,9 @@ DATABASES = {
     "utf16": f"PRAGMA encoding = 'UTF-16le'; {SEED}",
     "triggers": SEED.replace("entry_id        TEXT", "entry_id        TEXT REFERENCES log_entries (id)") + TRIGGERS,
     # One that knew two scorers and was found to hold two detections of one entry.
-    "duplicates": SEED.replace("notes           TEXT", "notes           TEXT,\n    scorer          TEXT DEFAULT 'anomaly'"),
+    "duplicates": SEED.replace(
+        "notes           TEXT", "notes           TEXT,\n    scorer          TEXT DEFAULT 'anomaly'"
+    ),
 }
 
 

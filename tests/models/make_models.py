@@ -22,26 +22,49 @@ OPSET = 17
 def tokenizer() -> dict:
     """A word-level tokenizer in the manner of BERT: lower-cased, split at white space and punctuation."""
     special = [
-        {"id": index, "content": token, "single_word": False, "lstrip": False, "rstrip": False,
-         "normalized": False, "special": True}
+        {
+            "id": index,
+            "content": token,
+            "single_word": False,
+            "lstrip": False,
+            "rstrip": False,
+            "normalized": False,
+            "special": True,
+        }
         for index, token in enumerate(VOCABULARY[:4])
     ]
     return {
-        "version": "1.0", "truncation": None, "padding": None, "added_tokens": special,
-        "normalizer": {"type": "BertNormalizer", "clean_text": True, "handle_chinese_chars": True,
-                       "strip_accents": None, "lowercase": True},
+        "version": "1.0",
+        "truncation": None,
+        "padding": None,
+        "added_tokens": special,
+        "normalizer": {
+            "type": "BertNormalizer",
+            "clean_text": True,
+            "handle_chinese_chars": True,
+            "strip_accents": None,
+            "lowercase": True,
+        },
         "pre_tokenizer": {"type": "BertPreTokenizer"},
         "post_processor": {
             "type": "TemplateProcessing",
-            "single": [{"SpecialToken": {"id": "[CLS]", "type_id": 0}}, {"Sequence": {"id": "A", "type_id": 0}},
-                       {"SpecialToken": {"id": "[SEP]", "type_id": 0}}],
+            "single": [
+                {"SpecialToken": {"id": "[CLS]", "type_id": 0}},
+                {"Sequence": {"id": "A", "type_id": 0}},
+                {"SpecialToken": {"id": "[SEP]", "type_id": 0}},
+            ],
             "pair": [{"Sequence": {"id": "A", "type_id": 0}}, {"Sequence": {"id": "B", "type_id": 1}}],
-            "special_tokens": {"[CLS]": {"id": "[CLS]", "ids": [2], "tokens": ["[CLS]"]},
-                               "[SEP]": {"id": "[SEP]", "ids": [3], "tokens": ["[SEP]"]}},
+            "special_tokens": {
+                "[CLS]": {"id": "[CLS]", "ids": [2], "tokens": ["[CLS]"]},
+                "[SEP]": {"id": "[SEP]", "ids": [3], "tokens": ["[SEP]"]},
+            },
         },
         "decoder": None,
-        "model": {"type": "WordLevel", "vocab": {token: index for index, token in enumerate(VOCABULARY)},
-                  "unk_token": "[UNK]"},
+        "model": {
+            "type": "WordLevel",
+            "vocab": {token: index for index, token in enumerate(VOCABULARY)},
+            "unk_token": "[UNK]",
+        },
     }
 
 
@@ -69,8 +92,10 @@ def graph(weights: np.ndarray, *, explode: bool = False) -> onnx.ModelProto:
         ]
     else:
         nodes.insert(0, helper.make_node("Identity", ["input_ids"], ["ids"]))
-    inputs = [helper.make_tensor_value_info(name, TensorProto.INT64, ["batch", "sequence"])
-              for name in ("input_ids", "attention_mask")]
+    inputs = [
+        helper.make_tensor_value_info(name, TensorProto.INT64, ["batch", "sequence"])
+        for name in ("input_ids", "attention_mask")
+    ]
     return finished(nodes, inputs, constants, labels)
 
 
@@ -132,8 +157,14 @@ def save(name: str, config: dict, model: onnx.ModelProto, weights_in: str | None
 def main() -> None:
     """Writes every folder."""
     levels = {"id2label": {"0": "info", "1": "warning", "2": "error"}}
-    spoken = {"ok": [3, 0, 0], "slow": [0, 3, 0], "failed": [0, 0, 3], "denied": [0, 0, 1],
-              "nan": [np.nan, 0, 0], "infinite": [0, np.inf, 0]}
+    spoken = {
+        "ok": [3, 0, 0],
+        "slow": [0, 3, 0],
+        "failed": [0, 0, 3],
+        "denied": [0, 0, 1],
+        "nan": [np.nan, 0, 0],
+        "infinite": [0, np.inf, 0],
+    }
     save("levels", levels, graph(weights(3, spoken), explode=True))
     save("all-nan", levels, graph(np.full((len(VOCABULARY), 3), np.nan)))
     save("no-mask", levels, unmasked(weights(3, spoken)))

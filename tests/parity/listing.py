@@ -32,7 +32,9 @@ def problems(seed: Path, model: Path, work: Path, texts: list[str]) -> list[str]
     found = []
     for chosen in FILTERS:
         expected = anomaly.list_detections(database, **chosen)
-        listed = json.loads(shell(database, f"SELECT * FROM anomaly_detections({arguments(**chosen)});", "-json") or "[]")
+        listed = json.loads(
+            shell(database, f"SELECT * FROM anomaly_detections({arguments(**chosen)});", "-json") or "[]"
+        )
         if listed != expected:
             found.append(f"{len(listed)} detections for {chosen} where the seed has {len(expected)}")
     shutil.copyfile(database, twin)
@@ -45,7 +47,9 @@ def problems(seed: Path, model: Path, work: Path, texts: list[str]) -> list[str]
     return found + compare(database, twin).problems
 
 
-def arguments(limit: int = 100, *, unacked_only: bool = False, label: str | None = None, scorer: str | None = None) -> str:
+def arguments(
+    limit: int = 100, *, unacked_only: bool = False, label: str | None = None, scorer: str | None = None
+) -> str:
     """The arguments of `anomaly_detections`."""
     quoted = ["NULL" if text is None else f"'{text}'" for text in (label, scorer)]
     return ", ".join([str(limit), str(int(unacked_only)), *quoted])

@@ -16,6 +16,7 @@ from pathlib import Path
 
 import torch
 import transformers
+
 from parity.texts import ROOT
 
 HYBRID_BERT = [

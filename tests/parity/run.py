@@ -20,10 +20,12 @@ os.environ["TQDM_DISABLE"] = "1"
 
 import transformers
 from onnxruntime.quantization import quantize_dynamic
+
 from parity import models
 from parity.compare import compare, rows
 from parity.golden import COLUMNS as GOLDEN_COLUMNS
-from parity.golden import DYNAMIC, GOLDEN, rows as golden_rows
+from parity.golden import DYNAMIC, GOLDEN
+from parity.golden import rows as golden_rows
 from parity.listing import problems as listing_problems
 from parity.scorers import THRESHOLD, fill, run_extension, run_seed
 from parity.texts import HARD, ROOT, lines
@@ -89,7 +91,9 @@ def write_dynamic() -> None:
 def main() -> None:
     """Reads the command line and compares all models."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--seed", type=Path, required=True, help="the folder that holds the seed's app/services/anomaly.py")
+    parser.add_argument(
+        "--seed", type=Path, required=True, help="the folder that holds the seed's app/services/anomaly.py"
+    )
     parser.add_argument("--logs", type=Path, help="a folder of log files, *.txt; the sample log where there is none")
     parser.add_argument("--lines", type=int, default=2000, help="how many log lines beside the hard texts")
     parser.add_argument("--golden", action="store_true", help="also write tests/golden/ anew")
@@ -107,7 +111,11 @@ def main() -> None:
     folders |= {folder.name: folder.resolve() for folder in options.model}
     same = [check(name, folder, options.seed, texts) for name, folder in folders.items()]
     listing = listing_problems(options.seed, folders["hybrid-bert"], WORK, texts)
-    print("\n".join(["listing and acknowledging: differences", *listing]) if listing else "listing and acknowledging: same")
+    print(
+        "\n".join(["listing and acknowledging: differences", *listing])
+        if listing
+        else "listing and acknowledging: same"
+    )
     same.append(not listing)
     sys.exit(0 if all(same) else "the extension differs from the seed")
 

@@ -67,9 +67,7 @@ def shell(database: Path, sql: str, *options: str) -> str:
     command = [*shlex.split(os.environ.get("SQLITE", "sqlite3")), *options, str(database)]
     script = f".bail on\n.load dist/anomaly0\n{sql}\n"
     environment = os.environ | {"TURNSTONE_TENANT_ID": TENANT}
-    done = subprocess.run(
-        command, input=script, env=environment, cwd=ROOT, capture_output=True, text=True, check=False
-    )
+    done = subprocess.run(command, input=script, env=environment, cwd=ROOT, capture_output=True, text=True, check=False)
     if done.returncode != 0 or done.stderr:
         sys.exit(f"the extension failed on {database.name}: {done.stderr}")
     return done.stdout

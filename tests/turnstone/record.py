@@ -30,6 +30,7 @@ def pipeline(task: str, model: str, device: str):
 if __name__ == "__main__":
     sys.modules["transformers"] = SimpleNamespace(pipeline=pipeline)
     import glean
+
     from parity import scorers
 
     with tempfile.TemporaryDirectory() as folder:

@@ -95,7 +95,7 @@ def _time(text: str) -> str:
 
 async def are_in(database: Any) -> bool:
     """Whether the database has a table of detections."""
-    return await database.table_exists("detections") and COLUMNS <= set(await database.table_columns("detections"))
+    return await database.table_exists("detections") and set(await database.table_columns("detections")) >= COLUMNS
 
 
 class Detections:
