@@ -121,38 +121,40 @@ impl From<rusqlite::Error> for Error {
             _ => {
                 // A trigger's RAISE may say nothing.
                 let text = if text.is_empty() { rusqlite::ffi::code_to_str(code).to_owned() } else { text };
-                Self::new(Kind::Database(code), format!("{text}{}", remedy(code, &text)))
+                let said = match remedy(code, &text) {
+                    Some(remedy) => format!("{text}: {remedy}"),
+                    None => text,
+                };
+                Self::new(Kind::Database(code), said)
             }
         }
     }
 }
 
 /// What to do about a refusal whose own text does not say it.
-fn remedy(code: i32, text: &str) -> &'static str {
-    match code & 0xff {
+fn remedy(code: i32, text: &str) -> Option<&'static str> {
+    Some(match code & 0xff {
         // It was there when the run began.
-        rusqlite::ffi::SQLITE_ERROR if schema::is_missing(text) => {
-            ": SELECT anomaly_init() makes what is missing"
-        }
-        rusqlite::ffi::SQLITE_SCHEMA => ": another program changed the tables meanwhile, run it again",
+        rusqlite::ffi::SQLITE_ERROR if schema::is_missing(text) => schema::INIT,
+        rusqlite::ffi::SQLITE_SCHEMA => "another program changed the tables meanwhile, run it again",
         rusqlite::ffi::SQLITE_READONLY => {
-            ": open the file for writing, by a user and in a folder that may write"
+            "open the file for writing, by a user and in a folder that may write"
         }
-        rusqlite::ffi::SQLITE_FULL => ": free some space and run it again, nothing is half done",
-        rusqlite::ffi::SQLITE_CORRUPT => ": PRAGMA integrity_check says what is damaged",
-        rusqlite::ffi::SQLITE_NOTADB => ": the file was overwritten, or it is encrypted",
+        rusqlite::ffi::SQLITE_FULL => "free some space and run it again, nothing is half done",
+        rusqlite::ffi::SQLITE_CORRUPT => "PRAGMA integrity_check says what is damaged",
+        rusqlite::ffi::SQLITE_NOTADB => "the file was overwritten, or it is encrypted",
         rusqlite::ffi::SQLITE_IOERR => {
-            ": see whether its disk is still there and sound, and run it again, nothing is half done"
+            "see whether its disk is still there and sound, and run it again, nothing is half done"
         }
         rusqlite::ffi::SQLITE_CANTOPEN => {
-            ": see that the file and its folder are still there, and that files may be made beside it"
+            "see that the file and its folder are still there, and that files may be made beside it"
         }
-        rusqlite::ffi::SQLITE_NOMEM => ": free some memory, or raise SQLite's heap limit, and run it again",
+        rusqlite::ffi::SQLITE_NOMEM => "free some memory, or raise SQLite's heap limit, and run it again",
         rusqlite::ffi::SQLITE_AUTH => {
-            ": the authorizer of this connection must let sqlite-anomaly read and write its tables, in savepoints"
+            "the authorizer of this connection must let sqlite-anomaly read and write its tables, in savepoints"
         }
-        _ => "",
-    }
+        _ => return None,
+    })
 }
 
 /// A new identifier: a UUID, version 4 to whoever asks, as the seed's are, of which the first 48 bits are the time.

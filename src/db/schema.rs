@@ -200,7 +200,8 @@ fn require_columns(database: &Database, table: &Table) -> Result<()> {
     Err(Error::new(Kind::Database(rusqlite::ffi::SQLITE_ERROR), format!("{what}; {remedy}")))
 }
 
-const INIT: &str = "SELECT anomaly_init() makes what is missing";
+/// The remedy for tables that are missing, or older than this version.
+pub(super) const INIT: &str = "SELECT anomaly_init() makes what is missing";
 const FOREIGN: &str = "this is a table of something else: rename it, or keep the logs in another database";
 
 /// Scores are written to a table: a view has no rows of its own to find again.
