@@ -3,18 +3,23 @@
 from __future__ import annotations
 
 import os
+import sqlite3
 import subprocess
 import sys
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 
-from conftest import ROOT
+from conftest import MODELS, ROOT
 
 VENV = ROOT / "target" / "package"
 SCRIPTS = VENV / ("Scripts" if sys.platform == "win32" else "bin")
 PYTHON = SCRIPTS / "python"
 COMMAND = SCRIPTS / "sqlite-anomaly"
+LEVELS = ["--model", str(MODELS / "levels")]
+# Of this model two detections, in entries of the same text.
+LOG = "all is ok\nit failed failed\n\nit failed failed\nok\n"
 # Nothing here takes a second; a hang must not stop the suite.
 PATIENCE = 120
 
@@ -54,3 +59,35 @@ def command(*arguments: object, cwd: Path | None = None, **changes: str) -> subp
         [str(COMMAND), *map(str, arguments)], env=environment(**changes), cwd=cwd, capture_output=True, text=True,
         stdin=subprocess.DEVNULL, timeout=PATIENCE,
     )  # fmt: skip
+
+
+def said(done: subprocess.CompletedProcess[str]) -> list[str]:
+    """The lines of a command that went well."""
+    assert (done.returncode, done.stderr) == (0, "")
+    return done.stdout.splitlines()
+
+
+def complaint(done: subprocess.CompletedProcess[str]) -> str:
+    """What a command says that did not."""
+    assert (done.returncode, done.stdout) == (1, "")
+    assert "Traceback" not in done.stderr
+    return done.stderr
+
+
+def rows(database: Path, sql: str) -> list[tuple]:
+    with closing(sqlite3.connect(database, timeout=30)) as connection:
+        return connection.execute(sql).fetchall()
+
+
+def logged(folder: Path) -> Path:
+    """A file of log lines, to be imported."""
+    path = folder / "app.log"
+    path.write_text(LOG, encoding="utf-8")
+    return path
+
+
+def imported(log: Path) -> Path:
+    """A database beside a log, with its lines in it."""
+    path = log.with_name("logs.db")
+    said(command("import", path, log))
+    return path

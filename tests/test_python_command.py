@@ -7,21 +7,32 @@ import json
 import os
 import re
 import shutil
-import signal
 import sqlite3
 import subprocess
 import sys
-import time
 from contextlib import closing
 from pathlib import Path
 
 import pytest
 
 from conftest import MODELS, SUFFIX
-from package import COMMAND, PATIENCE, PYTHON, command, environment, python, require_package
+from package import (
+    COMMAND,
+    LEVELS,
+    LOG,
+    PATIENCE,
+    PYTHON,
+    command,
+    complaint,
+    environment,
+    imported,
+    logged,
+    python,
+    require_package,
+    rows,
+    said,
+)
 
-LEVELS = ["--model", str(MODELS / "levels")]
-LOG = "all is ok\nit failed failed\n\nit failed failed\nok\n"
 ESCAPE = "\x1b"
 ELSE = "this is a table of something else: rename it, or keep the logs in another database"
 FOREIGN = [
@@ -41,35 +52,13 @@ def installed() -> None:
 
 @pytest.fixture
 def log(tmp_path) -> Path:
-    path = tmp_path / "app.log"
-    path.write_text(LOG, encoding="utf-8")
-    return path
+    return logged(tmp_path)
 
 
 @pytest.fixture
-def database(tmp_path, log) -> Path:
+def database(log) -> Path:
     """A database with the lines of the log in it."""
-    path = tmp_path / "logs.db"
-    said(command("import", path, log))
-    return path
-
-
-def said(done: subprocess.CompletedProcess[str]) -> list[str]:
-    """The lines of a command that went well."""
-    assert (done.returncode, done.stderr) == (0, "")
-    return done.stdout.splitlines()
-
-
-def complaint(done: subprocess.CompletedProcess[str]) -> str:
-    """What a command says that did not."""
-    assert (done.returncode, done.stdout) == (1, "")
-    assert "Traceback" not in done.stderr
-    return done.stderr
-
-
-def rows(database: Path, sql: str) -> list[tuple]:
-    with closing(sqlite3.connect(database, timeout=30)) as connection:
-        return connection.execute(sql).fetchall()
+    return imported(log)
 
 
 class TestImport:
@@ -236,156 +225,6 @@ class TestScoring:
         assert kept == [("seen",), ("seen",), ("mended",), ("",)]
         said(command("ack", database, second))
         assert rows(database, "SELECT count(*) FROM detections WHERE acknowledged AND notes = ''") == [(2,)]
-
-    @pytest.mark.parametrize("ending", [signal.SIGINT, signal.SIGTERM])
-    def test_watch_prints_what_is_detected_as_it_arrives_and_ends_cleanly(self, database, ending):
-        watch = subprocess.Popen(
-            [COMMAND, "watch", database, *LEVELS, "--interval", "0.1", "--json"], env=environment(), text=True,
-            stdout=subprocess.PIPE, stderr=subprocess.PIPE,
-        )  # fmt: skip
-        try:
-            texts = [json.loads(watch.stdout.readline())["text"] for _ in range(2)]
-            assert texts == ["it failed failed"] * 2
-            with closing(sqlite3.connect(database, timeout=30)) as connection, connection:
-                connection.execute("INSERT INTO log_entries (id, text) VALUES ('late', 'failed failed late')")
-            assert json.loads(watch.stdout.readline())["text"] == "failed failed late"
-            watch.send_signal(ending)
-            output, errors = watch.communicate(timeout=PATIENCE)
-        finally:
-            watch.kill()
-        assert (watch.returncode, output, errors) == (0, "", "stopped: 5 entries scored, 3 detections\n")
-
-    @pytest.mark.parametrize("interrupts", [1, 2])
-    def test_watch_prints_during_a_long_run_and_an_interrupt_loses_nothing(self, tmp_path, interrupts):
-        log, database = tmp_path / "long.log", tmp_path / "logs.db"
-        log.write_text("\n".join(f"worker {n} failed failed" for n in range(20_000)))
-        said(command("import", database, log))
-        watch = subprocess.Popen(
-            [COMMAND, "watch", database, *LEVELS, "--batch", "16", "--json"], env=environment(), text=True,
-            stdout=subprocess.PIPE, stderr=subprocess.PIPE,
-        )  # fmt: skip
-        try:
-            lines = [watch.stdout.readline()]
-            for _ in range(interrupts):
-                watch.send_signal(signal.SIGINT)
-                time.sleep(0.01)
-            # communicate() would miss what was read ahead for the first line.
-            lines += watch.stdout.readlines()
-            _, errors = watch.communicate(timeout=PATIENCE)
-        finally:
-            watch.kill()
-        ((scored, pending),) = rows(
-            database, "SELECT count(anomaly_scored_at), count(*) - count(anomaly_scored_at) FROM log_entries"
-        )
-        assert pending > 0
-        assert errors == f"stopped: {scored} entries scored, {scored} detections\n"
-        printed = [json.loads(line)["id"] for line in lines]
-        assert sorted(printed) == sorted(key for (key,) in rows(database, "SELECT id FROM detections"))
-        assert watch.returncode == 0
-
-    def test_watch_prints_a_detection_whose_commit_came_long_after_its_time(self, database):
-        watch = subprocess.Popen(
-            [COMMAND, "watch", database, *LEVELS, "--interval", "0.1", "--json"], env=environment(), text=True,
-            stdout=subprocess.PIPE, stderr=subprocess.PIPE,
-        )  # fmt: skip
-        try:
-            texts = [json.loads(watch.stdout.readline())["text"] for _ in range(2)]
-            for text in ("failed failed again", "failed failed anew"):
-                with closing(sqlite3.connect(database, timeout=30)) as connection, connection:
-                    connection.execute("INSERT INTO log_entries (text, id) VALUES (?1, ?1)", [text])
-                texts.append(json.loads(watch.stdout.readline())["text"])
-            with closing(sqlite3.connect(database, timeout=30)) as connection, connection:
-                # Another scorer's, of the time of this one's first; and an entry, to be printed after it.
-                connection.execute(
-                    "INSERT INTO detections (id, entry_id, anomaly_label, anomaly_score, text, detected_at, scorer) "
-                    "SELECT 'other', entry_id, anomaly_label, anomaly_score, 'other', max(detected_at), 'other' "
-                    "FROM detections WHERE text = 'it failed failed'"
-                )
-                connection.execute("INSERT INTO log_entries (id, text) VALUES ('last', 'failed failed last')")
-            texts.append(json.loads(watch.stdout.readline())["text"])
-            watch.send_signal(signal.SIGINT)
-            watch.communicate(timeout=PATIENCE)
-        finally:
-            watch.kill()
-        assert texts[4:] == ["other"]
-
-    def test_watch_goes_back_to_its_last_look_however_long_that_is_ago(self, database):
-        said(command("score", database, *LEVELS))
-        program = """
-from datetime import UTC, datetime, timedelta
-from sqlite_anomaly import _watching, load
-from sqlite_anomaly._drivers import able_driver
-_watching.OVERLAP = timedelta(0)
-db = able_driver().open(sys.argv[1])
-load(db)
-lookout = _watching.Lookout(db, _watching.Output(as_json=True), 0)
-for _ in range(2):
-    lookout.look()
-    db.execute("UPDATE detections SET detected_at = ?", (_watching.stamp(datetime.now(UTC)),))
-lookout.look()
-print(lookout.detected)
-"""
-        assert said(python(program, str(database)))[-1] == "2"
-
-    def test_watch_can_be_stopped_while_another_program_holds_its_lock(self, database):
-        with closing(sqlite3.connect(database, isolation_level=None)) as connection:
-            connection.execute("BEGIN EXCLUSIVE")
-            watch = subprocess.Popen(
-                [COMMAND, "watch", database, *LEVELS, "--interval", "0.1"], text=True, stdout=subprocess.PIPE,
-                stderr=subprocess.PIPE, env=environment(TURNSTONE_ANOMALY_BUSY_TIMEOUT_MS="0"),
-            )  # fmt: skip
-            try:
-                assert "trying again" in watch.stderr.readline()
-                watch.send_signal(signal.SIGINT)
-                _, errors = watch.communicate(timeout=PATIENCE)
-            finally:
-                watch.kill()
-        assert errors.splitlines()[-1] == "stopped: 0 entries scored, 0 detections"
-        assert watch.returncode == 0
-
-    def test_watch_outlives_a_long_lock_of_another_program(self, database):
-        said(command("score", database, *LEVELS))
-        watch = subprocess.Popen(
-            [COMMAND, "watch", database, *LEVELS, "--interval", "0.1", "--json"], text=True, stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE, env=environment(TURNSTONE_ANOMALY_BUSY_TIMEOUT_MS="0"),
-        )  # fmt: skip
-        try:
-            with closing(sqlite3.connect(database, timeout=30, isolation_level=None)) as connection:
-                connection.execute("BEGIN EXCLUSIVE")
-                connection.execute("INSERT INTO log_entries (id, text) VALUES ('late', 'failed failed late')")
-                assert "trying again" in watch.stderr.readline()
-                connection.execute("COMMIT")
-            assert json.loads(watch.stdout.readline())["text"] == "failed failed late"
-            watch.send_signal(signal.SIGINT)
-            watch.communicate(timeout=PATIENCE)
-        finally:
-            watch.kill()
-        assert watch.returncode == 0
-
-    def test_ctrl_c_ends_a_long_run_at_once_and_keeps_what_was_committed(self, tmp_path):
-        log, database = tmp_path / "long.log", tmp_path / "logs.db"
-        log.write_text("\n".join(f"worker {'ab' * (n % 40)} {'x' * (n // 40)} says hello" for n in range(20_000)))
-        said(command("import", database, log))
-        score = subprocess.Popen(
-            [COMMAND, "score", database, "--batch", "16"], env=environment(), text=True,
-            stdout=subprocess.PIPE, stderr=subprocess.PIPE,
-        )  # fmt: skip
-        try:
-            deadline = time.monotonic() + PATIENCE
-            while rows(database, "SELECT count(anomaly_scored_at) FROM log_entries") == [(0,)]:
-                assert time.monotonic() < deadline, "nothing was scored"
-                time.sleep(0.05)
-            score.send_signal(signal.SIGINT)
-            output, errors = score.communicate(timeout=PATIENCE)
-        finally:
-            score.kill()
-        assert (score.returncode, output) == (130, "")
-        assert errors == "interrupted: what was committed stays; run it again for the rest\n"
-        ((scored, pending),) = rows(
-            database, "SELECT count(anomaly_scored_at), count(*) - count(anomaly_scored_at) FROM log_entries"
-        )
-        assert scored > 0
-        assert pending > 0
 
 
 TERMINAL = """
