@@ -83,7 +83,6 @@ struct Running {
     /// Whether a batch became part of a transaction of the host's.
     is_hosts: bool,
     batches: usize,
-    written: Written,
     /// Entries that were pending at the start and have not been scored yet.
     remaining: usize,
     /// Why the first of the failed entries failed.
@@ -131,7 +130,7 @@ impl Running {
     fn conclude(&self, database: &Database) -> Result<()> {
         match &self.record {
             Some(record) if self.batches > 0 && !self.is_concluded => {
-                record.conclude(database, self.written, self.failure.as_deref())
+                record.conclude(database, self.failure.as_deref())
             }
             _ => Ok(()),
         }
@@ -141,7 +140,7 @@ impl Running {
     /// transaction as a whole, and the host's next one has nothing to do with it.
     fn fail(&self, database: &Database, error: &Error) {
         if let Some(record) = self.record.as_ref().filter(|_| !self.is_hosts) {
-            record.fail(database, self.written, Some(self.remaining), error);
+            record.fail(database, Some(self.remaining), error);
         }
     }
 }
@@ -195,13 +194,12 @@ impl Run {
                 is_concluded: false,
                 is_hosts: false,
                 batches: 0,
-                written: Written::default(),
                 failure: None,
                 ahead: ReadAhead::default(),
             })),
             Err(error) => {
                 if let Some(record) = record {
-                    record.fail(database, Written::default(), None, &error);
+                    record.fail(database, None, &error);
                 }
                 Err(error)
             }
@@ -215,7 +213,9 @@ impl Run {
         let timeout = self.settings.busy_timeout();
         let (queue, writer) = self.patiently(database, || {
             schema::require(database)?;
-            Ok((Queue::open(database, tenant_id)?, Writer::open(database, tenant_id, timeout)?))
+            let queue = Queue::open(database, tenant_id)?;
+            let writer = Writer::open(database, &queue, tenant_id, timeout)?;
+            Ok((queue, writer))
         })?;
         Ok((model, queue, writer))
     }
@@ -244,7 +244,6 @@ impl Run {
             outcome => outcome?,
         };
         running.batches = batch;
-        running.written = running.written + written;
         running.remaining = running.queue.remaining();
         running.is_concluded = running.queue.is_read();
         running.failure = running.failure.take().or_else(|| error.clone());
@@ -294,8 +293,7 @@ impl Run {
             batch.push(Scored { entry, outcome });
         }
         let error = running.failure.as_deref().or(failure.as_deref());
-        let progress =
-            running.record.as_ref().map(|record| Progress { record, before: running.written, error });
+        let progress = running.record.as_ref().map(|record| Progress { record, error });
         Ok((running.writer.write(database, &running.queue, &batch, progress)?, failure))
     }
 

@@ -222,15 +222,6 @@ def test_a_text_that_changes_after_it_was_read_ahead_is_scored_as_it_is_then(db)
     assert text == "error" and written == expected
 
 
-def test_rows_that_a_trigger_keeps_pending_are_not_scored_for_ever(db):
-    insert(db, *["ok"] * 5)
-    db.execute("""
-        CREATE TRIGGER again AFTER UPDATE ON log_entries BEGIN
-            UPDATE log_entries SET anomaly_scored_at = NULL WHERE id = new.id;
-        END""")
-    assert totals(db, 2) == (5, 0, 0)
-
-
 def test_a_trigger_may_call_the_extension_while_it_writes(db):
     db.executescript("""
         CREATE TABLE audit (label TEXT, pending INT);

@@ -21,14 +21,17 @@ const DETECTION_TEXT: usize = 2000;
 /// The rows of one tenant, and those of none.
 const TENANT: &str = "(tenant_id = ?1 OR tenant_id = '')";
 
+/// The bytes of an id as they are stored.
+const IDENTITY: &str = "CAST(id AS BLOB)";
+
 /// One log entry as it was read.
 #[derive(Debug)]
 pub struct Entry {
     pub(super) key: Cell,
-    pub(super) id: Cell,
-    pub(super) source_id: Cell,
-    pub(super) timestamp_iso: Cell,
+    id: Cell,
     text: Option<String>,
+    /// What tells it from other rows, where that is not its id.
+    identity: Option<Cell>,
 }
 
 impl Entry {
@@ -44,6 +47,11 @@ impl Entry {
         if self.id == Cell::Null { "it has no id" } else { "its text is NULL" }
     }
 
+    /// What tells it from other rows, beside its key.
+    pub(super) fn identity(&self) -> &Cell {
+        self.identity.as_ref().unwrap_or(&self.id)
+    }
+
     /// How to name the entry in a message.
     pub fn name(&self) -> String {
         match &self.id {
@@ -57,9 +65,7 @@ impl Entry {
         Ok(Self {
             key,
             id: row.get(0)?,
-            source_id: row.get(1)?,
-            timestamp_iso: row.get(2)?,
-            text: match row.get_ref(3)? {
+            text: match row.get_ref(1)? {
                 ValueRef::Null => None,
                 ValueRef::Text(bytes) | ValueRef::Blob(bytes) => {
                     Some(first_code_points(bytes, DETECTION_TEXT))
@@ -67,6 +73,7 @@ impl Entry {
                 // The query casts numbers to text.
                 ValueRef::Integer(_) | ValueRef::Real(_) => None,
             },
+            identity: row.get(2)?,
         })
     }
 }
@@ -84,11 +91,11 @@ pub struct Queue {
     tenant_id: String,
     /// The column that finds a row again: the rowid where the table has one.
     key: &'static str,
+    /// Whether text has another encoding than that in which it is read, which a text that is not valid does not survive.
+    is_converted: bool,
     ahead: VecDeque<Cell>,
-    /// Whether the last look-up saw the end of the pending rows.
+    /// Whether the last look-up saw the end of what is to be read.
     exhausted: bool,
-    /// The first key of the last look-up: to see it again means that the rows do not leave the queue.
-    first: Option<Cell>,
     /// How many entries were pending at the start and have not been read yet.
     remaining: usize,
 }
@@ -108,9 +115,9 @@ impl Queue {
         Ok(Self {
             tenant_id: tenant_id.to_owned(),
             key: rowid.unwrap_or("id"),
+            is_converted: database.value::<String>("PRAGMA encoding", [])? != "UTF-8",
             ahead: VecDeque::new(),
             exhausted: false,
-            first: None,
             remaining: count_pending(database, tenant_id)?,
         })
     }
@@ -145,34 +152,30 @@ impl Queue {
     }
 
     /// Fills `ahead`; false when nothing more is pending.
+    ///
+    /// No more entries are read than were pending at the start: triggers may insert one for each that is scored.
     fn look_ahead(&mut self, database: &Database) -> Result<bool> {
         if self.exhausted {
             return Ok(false);
         }
+        let most = self.remaining.min(LOOK_AHEAD);
         let mut statement = database.connection.prepare(&format!(
             "SELECT {} FROM log_entries WHERE anomaly_scored_at IS NULL AND {TENANT}
-             ORDER BY ingest_time DESC LIMIT {LOOK_AHEAD}",
+             ORDER BY ingest_time DESC LIMIT {most}",
             self.key
         ))?;
         let keys = statement.query_map([&self.tenant_id], |row| row.get(0))?;
         self.ahead = keys.collect::<rusqlite::Result<_>>()?;
-        let first = self.ahead.front().cloned();
-        // Rows that stay pending although they were scored (a trigger may see to that) must not be scored for ever.
-        let stuck = first.is_some() && first == self.first;
-        self.exhausted = stuck || self.ahead.len() < LOOK_AHEAD;
-        if stuck {
-            self.ahead.clear();
-        }
-        self.first = first;
+        self.exhausted = self.ahead.len() < LOOK_AHEAD || self.ahead.len() == self.remaining;
         Ok(!self.ahead.is_empty())
     }
 
     /// Reads the rows of the next `count` keys that are still pending.
     fn read(&self, database: &Database, count: usize) -> Result<Vec<Entry>> {
         let mut statement = database.connection.prepare(&format!(
-            "SELECT id, source_id, timestamp_iso,
-                    CASE WHEN typeof(text) IN ('integer', 'real') THEN CAST(text AS TEXT) ELSE text END
+            "SELECT id, CASE WHEN typeof(text) IN ('integer', 'real') THEN CAST(text AS TEXT) ELSE text END, {}
              FROM log_entries WHERE {} = ?1 AND anomaly_scored_at IS NULL",
+            if self.is_converted { IDENTITY } else { "NULL" },
             self.key
         ))?;
         let mut entries = Vec::with_capacity(count.min(self.ahead.len()));
@@ -183,11 +186,12 @@ impl Queue {
         Ok(entries)
     }
 
-    /// The condition that finds an entry again, as long as it is pending: parameters 1 and 2 are its key and its id.
+    /// The condition that finds an entry again, as long as it is pending: parameters 1 and 2 are its key and its identity.
     ///
-    /// The id is checked beside the rowid, which `VACUUM` may give to another row.
+    /// That is checked beside the rowid, which `VACUUM` may give to another row.
     pub(super) fn still_pending(&self) -> String {
-        format!("{} = ?1 AND id IS ?2 AND anomaly_scored_at IS NULL", self.key)
+        let identity = if self.is_converted { IDENTITY } else { "id" };
+        format!("{} = ?1 AND {identity} IS ?2 AND anomaly_scored_at IS NULL", self.key)
     }
 }
 

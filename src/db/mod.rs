@@ -5,6 +5,7 @@
 
 mod busy;
 mod cell;
+mod conflict;
 pub mod detections;
 pub mod entries;
 pub mod runs;
@@ -24,23 +25,33 @@ use crate::error::{Error, Kind, Result};
 #[derive(Debug)]
 pub struct Database {
     connection: Connection,
-    extended_code: ExtendedCode,
+    handle: Handle,
 }
 
-/// Reads the [extended code](https://www.sqlite.org/c3ref/errcode.html) of a connection's last error.
-///
-/// Statements give the primary code alone unless the host has asked for extended ones, which is the host's choice.
-pub(crate) type ExtendedCode = fn(&Connection) -> i32;
+/// What can be asked of a connection by its handle only.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Handle {
+    /// The [extended code](https://www.sqlite.org/c3ref/errcode.html) of its last error.
+    ///
+    /// Statements give the primary code alone unless the host has asked for extended ones, which is the host's choice.
+    pub extended_code: fn(&Connection) -> i32,
+    /// The SQL of the statements that are [running](https://www.sqlite.org/c3ref/stmt_busy.html) and not read-only.
+    pub running_writes: fn(&Connection) -> Vec<String>,
+}
 
 impl Database {
     /// Wraps a connection that does not own its handle.
-    pub(crate) fn new(connection: Connection, extended_code: ExtendedCode) -> Self {
-        Self { connection, extended_code }
+    pub(crate) fn new(connection: Connection, handle: Handle) -> Self {
+        Self { connection, handle }
+    }
+
+    fn running_writes(&self) -> Vec<String> {
+        (self.handle.running_writes)(&self.connection)
     }
 
     /// Gives the connection's last error its extended code.
     fn refine(&self, error: Error) -> Error {
-        let extended = (self.extended_code)(&self.connection);
+        let extended = (self.handle.extended_code)(&self.connection);
         match error.kind() {
             // The code says more than the text, which is that of any file that cannot be written.
             Kind::Database(rusqlite::ffi::SQLITE_READONLY)

@@ -79,7 +79,10 @@ impl Record {
         self.origin.get_or_insert_with(origin);
     }
 
-    /// Writes the row, over the one that an earlier batch wrote. `finished` says that nothing more will come.
+    /// Adds to the row what was `written` since it was last; the first time inserts it. `finished` says that nothing more
+    /// will come.
+    ///
+    /// What the host rolls back between two batches is taken from the sums with the batches themselves.
     pub(super) fn write(
         &self,
         database: &Database,
@@ -93,8 +96,9 @@ impl Record {
                                        detections, failed, remaining, error)
              VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13)
              ON CONFLICT (id) DO UPDATE SET
-                 finished = excluded.finished, scored = excluded.scored, detections = excluded.detections,
-                 failed = excluded.failed, remaining = excluded.remaining, error = excluded.error",
+                 finished = excluded.finished, scored = scored + excluded.scored,
+                 detections = detections + excluded.detections, failed = failed + excluded.failed,
+                 remaining = excluded.remaining, error = excluded.error",
         )?;
         let origin = self.origin.as_ref();
         let parameters = params![
@@ -119,30 +123,24 @@ impl Record {
     ///
     /// Inside the host's transaction it is a write like any other. Outside one it is worth a moment, but no failure of
     /// a run that has done all it was to do.
-    pub fn conclude(&self, database: &Database, written: Written, error: Option<&str>) -> Result<()> {
+    pub fn conclude(&self, database: &Database, error: Option<&str>) -> Result<()> {
         let is_ours = database.is_autocommit();
-        let outcome = self.end(database, written, Some(0), error);
+        let outcome = self.end(database, Some(0), error);
         if is_ours { Ok(()) } else { outcome }
     }
 
     /// Writes the row of a run that failed, where that can be done within a moment. Why it failed is told to the caller
     /// in any case, who decides on a transaction of his own.
-    pub fn fail(&self, database: &Database, written: Written, remaining: Option<usize>, error: &Error) {
+    pub fn fail(&self, database: &Database, remaining: Option<usize>, error: &Error) {
         if database.is_autocommit() {
-            let _ = self.end(database, written, remaining, Some(&error.to_string()));
+            let _ = self.end(database, remaining, Some(&error.to_string()));
         }
     }
 
-    fn end(
-        &self,
-        database: &Database,
-        written: Written,
-        remaining: Option<usize>,
-        error: Option<&str>,
-    ) -> Result<()> {
+    fn end(&self, database: &Database, remaining: Option<usize>, error: Option<&str>) -> Result<()> {
         let undo = "UPDATE anomaly_runs SET finished = NULL WHERE 0";
         atomically(database, self.patience, Some(undo), |database| {
-            self.write(database, written, remaining, true, error)
+            self.write(database, Written::default(), remaining, true, error)
         })
     }
 }

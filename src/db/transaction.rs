@@ -58,6 +58,15 @@ fn is_refused(error: &Error) -> bool {
     error.to_string().contains("SQL statements in progress")
 }
 
+/// An authorizer can have a savepoint neither be opened nor released, and no error be told of that
+/// (<https://www.sqlite.org/c3ref/set_authorizer.html>).
+fn ignored() -> Error {
+    Error::new(
+        Kind::Database(rusqlite::ffi::SQLITE_AUTH),
+        "the authorizer of this connection ignores savepoints: it must let sqlite-anomaly open and release them",
+    )
+}
+
 /// An open savepoint; undone unless it is committed.
 struct Savepoint<'d> {
     database: &'d Database,
@@ -82,7 +91,8 @@ impl<'d> Savepoint<'d> {
         // that is left holds nothing.
         let begun = database.execute("SAVEPOINT sqlite_anomaly");
         savepoint.open = begun.as_ref().map_or_else(|error| outermost && !is_refused(error), |()| true);
-        begun.map(|()| savepoint)
+        begun?;
+        if outermost && database.is_autocommit() { Err(ignored()) } else { Ok(savepoint) }
     }
 
     /// Releases it. A commit that meets readers is tried again as it is: it keeps new readers out until the old ones
@@ -90,8 +100,10 @@ impl<'d> Savepoint<'d> {
     fn commit(mut self, patience: &mut Patience) -> Result<()> {
         let database = self.database;
         let released = patience.until_unlocked(database, || database.write(&mut self.release, []).map(drop));
-        self.open = released.is_err();
+        let is_left = self.outermost && !database.is_autocommit();
+        self.open = released.is_err() || is_left;
         match released {
+            Ok(()) if is_left => Err(ignored()),
             // A progress handler can stop it after it has had its effect. Whoever wants all to end says so of the next
             // statement too; but what was committed must count.
             Err(error) if error.kind() == Kind::Interrupted && self.outermost && database.is_autocommit() => {
