@@ -68,6 +68,10 @@ LIFE = [
     ("SELECT value = sqlite_version() FROM anomaly_status WHERE key = 'sqlite_version'", ["1"]),
     ("SELECT value = anomaly_version() FROM anomaly_status WHERE key = 'version'", ["1"]),
     ("SELECT key, value FROM anomaly_status WHERE key IN ('scored', 'failed')", ["scored|5", "failed|1"]),
+    ("INSERT INTO log_entries (id, text) VALUES ('g', 'ok')", []),
+    ("CREATE TABLE report AS SELECT scored FROM anomaly_score_pending", []),
+    ("INSERT INTO report SELECT failed FROM anomaly_score_pending", []),
+    ("SELECT scored FROM report", ["1", "0"]),
     ("SELECT anomaly_reset()", [""]),
     ("SELECT anomaly_label('failed')", ["ERROR"]),
 ]

@@ -19,12 +19,7 @@ pub(super) fn require_none(database: &Database, write: &str) -> Result<()> {
     }
     let ours = places(database, write)?;
     for statement in running {
-        let theirs = match places(database, &statement) {
-            // A table is not made twice: CREATE TABLE … AS SELECT, which writes to none that was there.
-            Err(error) if error.code() == rusqlite::ffi::SQLITE_ERROR => continue,
-            theirs => theirs?,
-        };
-        if !theirs.is_disjoint(&ours) {
+        if !places(database, &statement)?.is_disjoint(&ours) {
             return Err(Error::argument(
                 "a statement that is running writes the same table: call this by itself, in a SELECT, when that has ended",
             ));
@@ -46,9 +41,12 @@ fn places(database: &Database, sql: &str) -> Result<BTreeSet<Place>> {
             break;
         }
         expected += 1;
-        if instruction.get::<_, String>("opcode")? == "OpenWrite" {
-            places.insert((instruction.get("p3")?, instruction.get("p2")?));
-        }
+        match instruction.get::<_, String>("opcode")?.as_str() {
+            // CREATE TABLE … AS SELECT writes to what is not there yet, and its page is none.
+            "CreateBtree" => return Ok(BTreeSet::new()),
+            "OpenWrite" => places.insert((instruction.get("p3")?, instruction.get("p2")?)),
+            _ => continue,
+        };
     }
     Ok(places)
 }
