@@ -121,8 +121,21 @@ def test_sql_reads_what_is_allowed_but_cannot_change_it(allowed, key, value):
     assert one(db, "SELECT anomaly_config(?)", key) == before == (str(allowed) if key == "allowed_model_dirs" else "")
 
 
-@pytest.mark.parametrize(("variable", "value"), [(DIRS, "models"), (DIRS, "/there/is/none"), (SUMS, "abc")])
+@pytest.mark.parametrize(
+    ("variable", "value"),
+    [(DIRS, "models"), (DIRS, "/there/is/none"), (DIRS, "  "), (DIRS, os.pathsep), (SUMS, "abc"), (SUMS, " \t ")],
+)
 def test_a_limit_that_cannot_be_read_keeps_the_extension_from_loading(monkeypatch, variable, value):
     monkeypatch.setenv(variable, value)
     with pytest.raises(Exception, match=f"environment variable {variable}: .* cannot be '{value}': allowed is"):
+        connect()
+
+
+@pytest.mark.skipif(os.name == "nt", reason="the environment of Windows is Unicode")
+@pytest.mark.parametrize("variable", [DIRS, SUMS, "TURNSTONE_ANOMALY_MODEL", "TURNSTONE_TENANT_ID"])
+def test_a_variable_that_is_not_utf8_keeps_the_extension_from_loading(monkeypatch, tmp_path, variable):
+    folder = os.fsencode(tmp_path) + b"/\xff"
+    os.mkdir(folder)
+    monkeypatch.setenv(variable, os.fsdecode(folder))
+    with pytest.raises(Exception, match=f"environment variable {variable} is not UTF-8: setting '.*' cannot be"):
         connect()
