@@ -1,4 +1,5 @@
-"""What the host holds fixed through its environment, SQL cannot widen: which models may run."""
+"""What the host holds fixed through its environment, SQL cannot widen: which models may run. And what the schema of a
+database that somebody sent cannot do: stop the extension from loading, or take the place of what it looks at."""
 
 from __future__ import annotations
 
@@ -9,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from conftest import DIST, MODELS, connect, error_of, one
+from conftest import DIST, EXTENSION, MODELS, SQLITE, connect, error_of, insert, one, status, totals, use_model
 
 DIRS = "TURNSTONE_ANOMALY_ALLOWED_MODEL_DIRS"
 SUMS = "TURNSTONE_ANOMALY_ALLOWED_MODEL_SHA256"
@@ -133,9 +134,55 @@ def test_a_limit_that_cannot_be_read_keeps_the_extension_from_loading(monkeypatc
 
 @pytest.mark.skipif(os.name == "nt", reason="the environment of Windows is Unicode")
 @pytest.mark.parametrize("variable", [DIRS, SUMS, "TURNSTONE_ANOMALY_MODEL", "TURNSTONE_TENANT_ID"])
-def test_a_variable_that_is_not_utf8_keeps_the_extension_from_loading(monkeypatch, tmp_path, variable):
-    folder = os.fsencode(tmp_path) + b"/\xff"
-    os.mkdir(folder)
-    monkeypatch.setenv(variable, os.fsdecode(folder))
+def test_a_variable_that_is_not_utf8_keeps_the_extension_from_loading(monkeypatch, variable):
+    monkeypatch.setenv(variable, os.fsdecode(b"/models\xff"))
     with pytest.raises(Exception, match=f"environment variable {variable} is not UTF-8: setting '.*' cannot be"):
         connect()
+
+
+ENDLESS = "WITH RECURSIVE n(name) AS (VALUES ('anomaly_version') UNION ALL SELECT name FROM n) SELECT name FROM n"
+
+
+@pytest.mark.parametrize(
+    "schema",
+    [
+        "CREATE TABLE {} (name, pk, seqno, partial); INSERT INTO {} (name) VALUES ('anomaly_version')",
+        "CREATE VIEW {} AS SELECT 'anomaly_version' AS name",
+        f"CREATE VIEW {{}} AS {ENDLESS}",
+    ],
+    ids=["table", "view", "endless view"],
+)
+@pytest.mark.parametrize(
+    "name", ["pragma_function_list", "pragma_table_xinfo", "pragma_index_list", "pragma_index_info", "six", "list"]
+)
+def test_a_schema_cannot_take_the_place_of_what_the_extension_looks_at(name, schema):
+    db = SQLITE.connect(":memory:", isolation_level=None)
+    db.executescript(schema.format(name, name))
+    db.enable_load_extension(True)
+    for _ in range(2):
+        db.load_extension(str(EXTENSION))
+        use_model(db, "levels")
+    # A table of the host's own, whose key and indexes are looked at.
+    db.execute("CREATE TABLE detections (id PRIMARY KEY, entry_id, anomaly_label, anomaly_score, detected_at)")
+    one(db, "SELECT anomaly_init()")
+    insert(db, "failed failed", "ok")
+    assert totals(db) == (2, 1, 0)
+    assert len(db.execute("SELECT * FROM anomaly_detections").fetchall()) == 1
+    assert status(db)["scored"] == 2
+
+
+def test_names_that_are_no_utf8_are_no_hindrance(db):
+    db.execute("ALTER TABLE log_entries ADD COLUMN zzzz")
+    db.execute("CREATE INDEX yyyy ON detections (entry_id)")
+    db.execute("PRAGMA writable_schema = 1")
+    for name in ("zzzz", "yyyy"):
+        db.execute(
+            "UPDATE sqlite_master SET name = CAST(replace(CAST(name AS BLOB), ?1, x'7aff') AS TEXT),"
+            " sql = CAST(replace(CAST(sql AS BLOB), ?1, x'227aff22') AS TEXT) WHERE sql LIKE '%' || ?1 || '%'",
+            (name,),
+        )
+    db.execute(f"PRAGMA schema_version = {one(db, 'PRAGMA schema_version') + 1}")
+    db.execute("PRAGMA writable_schema = 0")
+    one(db, "SELECT anomaly_init()")
+    insert(db, "failed failed", "ok")
+    assert totals(db) == (2, 1, 0)

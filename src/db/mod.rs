@@ -12,7 +12,7 @@ pub mod schema;
 mod transaction;
 
 use rusqlite::types::FromSql;
-use rusqlite::{Connection, Params, Statement};
+use rusqlite::{Connection, Params, Row, Statement};
 use uuid::Uuid;
 
 pub use busy::wait_while_locked;
@@ -76,9 +76,26 @@ impl Database {
         self.value("SELECT sqlite_version()", [])
     }
 
-    /// Whether a scalar function of this name is registered.
-    pub fn has_function(&self, name: &str) -> Result<bool> {
-        self.value("SELECT EXISTS (SELECT 1 FROM pragma_function_list WHERE name = ?1)", [name])
+    /// Whether a function of this name can be called without arguments. It is not called.
+    pub fn has_function(&self, name: &str) -> bool {
+        self.connection.prepare(&format!("SELECT {name}()")).is_ok()
+    }
+
+    /// The rows of a pragma about `name`.
+    ///
+    /// Its table function would say the same, unless the schema has a table or a view called like that one.
+    fn pragma<T>(
+        &self,
+        pragma: &str,
+        name: &str,
+        read: impl Fn(&Row<'_>) -> rusqlite::Result<T>,
+    ) -> Result<Vec<T>> {
+        let mut rows = Vec::new();
+        self.connection.pragma(None, pragma, name, |row| {
+            rows.push(read(row)?);
+            Ok(())
+        })?;
+        Ok(rows)
     }
 
     /// The only value of a query.
