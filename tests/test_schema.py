@@ -131,7 +131,9 @@ def test_a_view_is_refused(empty, temporary):
         assert "log_entries is a view" in error_of(empty, sql)
 
 
-VIRTUAL = "fts5(id, tenant_id, source_id, ingest_time, timestamp_iso, text, anomaly_score, anomaly_label, anomaly_scored_at)"
+VIRTUAL = (
+    "fts5(id, tenant_id, source_id, ingest_time, timestamp_iso, text, anomaly_score, anomaly_label, anomaly_scored_at)"
+)
 
 
 def test_a_virtual_table_is_refused_before_anything_is_made(empty):

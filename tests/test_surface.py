@@ -257,7 +257,9 @@ def test_a_schema_cannot_call_what_has_side_effects_or_shows_the_host(db, call, 
     db.execute(f"CREATE VIEW hostile AS {call}")
     assert "unsafe use of" in error_of(db, "SELECT * FROM hostile")
     db.execute("CREATE TABLE copied (value)")
-    db.execute(f"CREATE TRIGGER copy AFTER INSERT ON log_entries BEGIN INSERT INTO copied SELECT count(*) FROM ({call}); END")
+    db.execute(
+        f"CREATE TRIGGER copy AFTER INSERT ON log_entries BEGIN INSERT INTO copied SELECT count(*) FROM ({call}); END"
+    )
     assert "unsafe use of" in error_of(db, "INSERT INTO log_entries (id, text) VALUES ('a', 'ok')")
 
 
