@@ -10,7 +10,7 @@ use std::sync::Arc;
 use memchr::memmem::Finder;
 use sha2::{Digest, Sha256};
 
-use super::folder::{Stamp, changed, stamp};
+use super::folder::{Stamp, changed, stamp, unreadable};
 use crate::error::{Error, Result};
 
 /// How much is read of a file at once: what a processor core keeps close.
@@ -125,13 +125,6 @@ impl External {
             found().map_err(|_: io::Error| unusable("which is no file beside it"))?;
         Ok(Self { location, target, is_elsewhere, stamp })
     }
-}
-
-fn unreadable(path: &Path, error: &io::Error) -> Error {
-    Error::model(format!(
-        "{} cannot be read: {error}; make it readable, or download it again",
-        path.display()
-    ))
 }
 
 /// The content of a file, read to where it stays: weights are too large to be copied.
