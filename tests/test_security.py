@@ -91,6 +91,22 @@ def test_weights_beside_the_graph_are_part_of_the_sum(monkeypatch):
     assert one(db, LABEL) == "ERROR"
 
 
+def test_weights_count_whatever_the_order_in_which_the_graph_names_them(allowed, tmp_path, monkeypatch):
+    folder = shutil.copytree(MODELS / "external", allowed / "external")
+    graph, weights = folder / "model.onnx", folder / "model.onnx_data"
+    key, value = b"\x0a\x08location", b"\x12\x0fmodel.onnx_data"
+    content = graph.read_bytes()
+    assert key + value in content
+    graph.write_bytes(content.replace(key + value, value + key))
+    monkeypatch.setenv(SUMS, sum_of(graph, weights))
+    db = connect()
+    one(db, CONFIGURE, str(folder))
+    assert one(db, LABEL) == "ERROR"
+    weights.rename(tmp_path / weights.name)
+    weights.symlink_to(tmp_path / weights.name)
+    assert str(tmp_path / weights.name) in error_of(connect(), CONFIGURE, str(folder))
+
+
 @pytest.mark.parametrize("name", [MODELS / "levels", "bundled"])
 def test_a_model_with_another_sum_is_refused(monkeypatch, name):
     monkeypatch.setenv(SUMS, "0" * 64)
