@@ -5,12 +5,13 @@ from __future__ import annotations
 
 import hashlib
 import os
+import re
 import shutil
 from pathlib import Path
 
 import pytest
 
-from conftest import DIST, EXTENSION, MODELS, SQLITE, connect, error_of, insert, one, status, totals, use_model
+from conftest import DIST, EXTENSION, MODELS, ROOT, SQLITE, connect, error_of, insert, one, status, totals, use_model
 
 DIRS = "TURNSTONE_ANOMALY_ALLOWED_MODEL_DIRS"
 SUMS = "TURNSTONE_ANOMALY_ALLOWED_MODEL_SHA256"
@@ -202,3 +203,12 @@ def test_names_that_are_no_utf8_are_no_hindrance(db):
     one(db, "SELECT anomaly_init()")
     insert(db, "failed failed", "ok")
     assert totals(db) == (2, 1, 0)
+
+
+def test_the_python_package_reads_no_table_in_a_functions_place(db):
+    """A name with parentheses is never that of a table."""
+    source = "".join(path.read_text(encoding="utf-8") for path in (ROOT / "python" / "src").rglob("*.py"))
+    calls = re.findall(r"FROM (anomaly_\w+)(\(?)", source)
+    assert len(calls) > 5 and [name for name, parenthesis in calls if not parenthesis] == []
+    db.execute("CREATE TABLE anomaly_status (key, value)")
+    assert error_of(db, "SELECT value FROM anomaly_status()") == "'anomaly_status' is not a function"
