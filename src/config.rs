@@ -5,6 +5,7 @@
 //! [`SETTINGS`] is the list that error texts, the status table and the documentation follow.
 
 use std::env;
+use std::ffi::OsString;
 use std::fs;
 use std::path::{Component, Path, PathBuf};
 use std::time::Duration;
@@ -33,6 +34,11 @@ impl Setting {
 
     const fn of_host(self) -> Self {
         Self { is_hosts: true, ..self }
+    }
+
+    fn unusable(&self, value: &str) -> Error {
+        let Self { key, allowed, .. } = self;
+        Error::argument(format!("setting '{key}' cannot be '{}': allowed is {allowed}", abridged(value)))
     }
 }
 
@@ -129,14 +135,19 @@ impl Default for Settings {
 }
 
 impl Settings {
-    /// The defaults, changed by what `environment` holds. An empty variable counts as unset.
-    pub fn from_environment(environment: impl Fn(&str) -> Option<String>) -> Result<Self> {
+    /// The defaults, changed by what `environment` holds. An empty variable counts as unset; one that cannot be read is
+    /// an error, for it may be a limit.
+    pub fn from_environment(environment: impl Fn(&str) -> Option<OsString>) -> Result<Self> {
         let mut settings = Self::default();
         for setting @ Setting { variable, .. } in SETTINGS {
             if let Some(value) = environment(variable).filter(|value| !value.is_empty()) {
+                let Some(text) = value.to_str() else {
+                    let error = setting.unusable(&value.to_string_lossy());
+                    return Err(error.context(format_args!("environment variable {variable} is not UTF-8")));
+                };
                 settings
-                    .assign(setting, &value)
-                    .map_err(|error| error.context(format!("environment variable {variable}")))?;
+                    .assign(setting, text)
+                    .map_err(|error| error.context(format_args!("environment variable {variable}")))?;
             }
         }
         Ok(settings)
@@ -156,16 +167,9 @@ impl Settings {
     }
 
     fn assign(&mut self, setting: &Setting, value: &str) -> Result<()> {
-        let key = setting.key;
-        let unusable = || {
-            Error::argument(format!(
-                "setting '{key}' cannot be '{}': allowed is {}",
-                abridged(value),
-                setting.allowed
-            ))
-        };
+        let unusable = || setting.unusable(value);
         let count = |low, high| whole_number(value, low, high).ok_or_else(unusable);
-        match key {
+        match setting.key {
             "model" => self.model = value.to_owned(),
             "onnx_file" if is_below(value) => self.onnx_file = value.to_owned(),
             "device" => self.device = Device::parse(value).ok_or_else(unusable)?,
@@ -242,9 +246,11 @@ fn folders(value: &str) -> Option<Vec<PathBuf>> {
     folders.filter(|folders| folders.iter().all(|folder| folder.is_dir()))
 }
 
+/// At least one sum: a list that was set must not come to no limit.
 fn sums(value: &str) -> Option<Vec<String>> {
     let is_sum = |sum: &str| sum.len() == 64 && sum.bytes().all(|byte| byte.is_ascii_hexdigit());
-    value.split_whitespace().map(|sum| is_sum(sum).then(|| sum.to_ascii_lowercase())).collect()
+    let sums = value.split_whitespace().map(|sum| is_sum(sum).then(|| sum.to_ascii_lowercase()));
+    sums.collect::<Option<Vec<_>>>().filter(|sums| !sums.is_empty())
 }
 
 #[cfg(test)]
@@ -252,8 +258,8 @@ fn sums(value: &str) -> Option<Vec<String>> {
 mod tests {
     use super::*;
 
-    fn environment<'a>(pairs: &'a [(&str, &str)]) -> impl Fn(&str) -> Option<String> + 'a {
-        |name| pairs.iter().find(|(key, _)| *key == name).map(|(_, value)| (*value).to_owned())
+    fn environment<'a>(pairs: &'a [(&str, &str)]) -> impl Fn(&str) -> Option<OsString> + 'a {
+        |name| pairs.iter().find(|(key, _)| *key == name).map(|(_, value)| value.into())
     }
 
     #[test]
@@ -328,7 +334,9 @@ mod tests {
         for (variable, value) in [
             ("TURNSTONE_ANOMALY_ALLOWED_MODEL_DIRS", "models"),
             ("TURNSTONE_ANOMALY_ALLOWED_MODEL_DIRS", "/there/is/none"),
+            ("TURNSTONE_ANOMALY_ALLOWED_MODEL_DIRS", " "),
             ("TURNSTONE_ANOMALY_ALLOWED_MODEL_SHA256", "abc"),
+            ("TURNSTONE_ANOMALY_ALLOWED_MODEL_SHA256", " "),
             ("TURNSTONE_ANOMALY_ALLOWED_MODEL_SHA256", &"x".repeat(64)),
         ] {
             let error =

@@ -87,7 +87,7 @@ pub struct Totals {
 impl Connection {
     /// The state of a new connection; `library` is the file of the extension, beside which its companions lie.
     pub fn open(library: Option<&Path>) -> Result<Self> {
-        let settings = Settings::from_environment(|name| std::env::var(name).ok())?;
+        let settings = Settings::from_environment(|name| std::env::var_os(name))?;
         let settings = Settings { model: found_from_anywhere(settings.model), ..settings };
         Ok(Self {
             beside: library.and_then(Path::parent).map(Path::to_owned),

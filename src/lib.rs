@@ -38,8 +38,7 @@ sqlite::entry_point!(sqlite3_anomaly_init => register);
 
 /// Adds every function to a connection that loads the extension; loading it again changes nothing.
 fn register(db: &Registrar) -> Result<()> {
-    // A host without that pragma registers anew.
-    if db.has("anomaly_version").unwrap_or(false) {
+    if db.has("anomaly_version")? {
         return Ok(());
     }
     let connection = Arc::new(Connection::open(sqlite::library_path().as_deref())?);
@@ -57,11 +56,13 @@ fn register(db: &Registrar) -> Result<()> {
     db.scalar("anomaly_config", 1, Flags::DirectOnly, of(surface::config))?;
     db.scalar("anomaly_config", 2, Flags::DirectOnly, of(surface::config))?;
     db.scalar("anomaly_reset", 0, Flags::DirectOnly, of(surface::reset))?;
-    db.scalar("anomaly_version", 0, Flags::Innocuous, of(surface::version))?;
 
     db.table(ScorePending(Arc::clone(&connection)))?;
     db.table(Scores(Arc::clone(&connection)))?;
     db.table(ClassifyEach(Arc::clone(&connection)))?;
     db.table(Detections(Arc::clone(&connection)))?;
-    db.table(Status(Arc::clone(&connection)))
+    db.table(Status(Arc::clone(&connection)))?;
+
+    // The last, for it tells that all are there.
+    db.scalar("anomaly_version", 0, Flags::Innocuous, of(surface::version))
 }

@@ -1,4 +1,5 @@
-"""The catalogue of errors in the README is complete: every error that the source can make has its line there."""
+"""The catalogue of errors in the README is complete: every error that the source can make has its line there, and so has
+every error of SQLite's for which the source has a remedy. (test_reference.py compares the result codes.)"""
 
 from __future__ import annotations
 
@@ -51,6 +52,7 @@ def calls() -> Iterator[tuple[str, str, str]]:
 
 def kind_of(place: str, call: str) -> str | None:
     """The SQLite result code of an error, as the catalogue names it; `None` where it is SQLite's own."""
+    # Whatever code an entry point gives, SQLite says of the loading that it failed.
     if place.startswith(("src/sqlite/entry.rs", "src/sqlite/location.rs", "src/sqlite/function.rs")):
         return "SQLITE_ERROR of loading"
     if "Kind::Internal" in call:
@@ -61,8 +63,17 @@ def kind_of(place: str, call: str) -> str | None:
     return "SQLITE_ERROR"
 
 
+def remedies() -> tuple[set[str], list[str]]:
+    """The result codes of SQLite's for which there is a remedy, and the words that tell others of its errors apart."""
+    source = (ROOT / "src" / "db" / "mod.rs").read_text(encoding="utf-8")
+    by_code, by_text = (source.split(f"fn {name}(")[1].split("\n}")[0] for name in ("remedy", "remedy_by_text"))
+    return set(re.findall(r"^ +ffi::(SQLITE_\w+)", by_code, re.MULTILINE)), re.findall(
+        r'\("([^"]+)", [A-Z]+\)', by_text
+    )
+
+
 def catalogue() -> list[tuple[re.Pattern[str], str]]:
-    """The errors of the table, as patterns where an ellipsis stands for anything, each with its result code."""
+    """The errors of the table, as patterns where an ellipsis stands for anything, each with its result codes."""
     section = (ROOT / "README.md").read_text(encoding="utf-8").split("\n## Errors\n")[1].split("\n## ")[0]
     rows = re.findall(r"^\| (.+?) \| (.+?) \| ", section, re.MULTILINE)
     entries = [(entry, codes.replace("`", "")) for cell, codes in rows for entry in re.findall(r"`([^`]+)`", cell)]
@@ -74,11 +85,23 @@ KINDS = {place: kind for place, call, _ in calls() if (kind := kind_of(place, ca
 CATALOGUE = catalogue()
 
 
+CODES, WORDS = remedies()
+
+
 @pytest.mark.parametrize("place", TEXTS)
 def test_every_error_has_its_line_in_the_catalogue(place):
     text = TEXTS[place]
     assert DEFECTS in text or any(entry.search(text) for entry, _ in CATALOGUE), text
 
 
+def test_every_result_code_with_a_remedy_has_a_line():
+    assert {code for _, codes in CATALOGUE for code in re.findall(r"SQLITE_\w+", codes)} >= CODES
+
+
+@pytest.mark.parametrize("words", WORDS)
+def test_every_error_of_sqlite_with_a_remedy_has_a_line(words):
+    assert "SQLITE_ERROR" in {codes for entry, codes in CATALOGUE if entry.search(f"… {words} …")}
+
+
 def test_the_source_was_read():
-    assert len(TEXTS) > 30 and len(KINDS) > 30 and len(CATALOGUE) > 20
+    assert len(TEXTS) > 30 and len(KINDS) > 30 and len(CATALOGUE) > 20 and len(CODES) > 10 and len(WORDS) > 5

@@ -208,6 +208,53 @@ db.close()
     assert "no model is configured" in unconfigured
 
 
+def test_a_load_that_runs_out_of_memory_midway_can_be_tried_again():
+    """At whichever function it stops, the next load finds out that some are missing."""
+    if not interpreters("apsw"):
+        pytest.skip("needs apsw, which can limit SQLite's memory")
+    done = python(f"""
+import apsw
+whole, stopped = set(), 0
+for step in range(400):
+    db = apsw.Connection(":memory:")
+    db.enable_load_extension(True)
+    apsw.hard_heap_limit(apsw.memory_used() + 64 * step)
+    try:
+        db.load_extension({str(EXTENSION)!r})
+    except (apsw.Error, MemoryError):
+        stopped += 1
+    apsw.hard_heap_limit(0)
+    db.load_extension({str(EXTENSION)!r})
+    lists = ["function_list", "module_list"]
+    counts = [db.execute(f"SELECT count(*) FROM pragma_{{name}} WHERE name LIKE 'anomaly%'") for name in lists]
+    whole.add(tuple(count.fetchall()[0][0] for count in counts))
+    db.close()
+print(0 < stopped < 400, whole)
+""")
+    assert done.stdout.strip() == "True {(13, 5)}", done.stderr
+
+
+def test_a_host_that_allows_no_comments_in_sql():
+    if not interpreters("apsw"):
+        pytest.skip("needs apsw, which can switch them off")
+    done = python(f"""
+{DRIVERS["apsw"]}
+if not hasattr(driver, "SQLITE_DBCONFIG_ENABLE_COMMENTS"):
+    print("as old as that")
+    raise SystemExit
+db.config(driver.SQLITE_DBCONFIG_ENABLE_COMMENTS, 0)
+try:
+    db.execute("SELECT 1 -- one")
+except driver.SQLError:
+    print("none")
+{LOAD}
+print(len(db.execute("SELECT anomaly_init()").fetchall()))
+db.execute("INSERT INTO log_entries (id, text) VALUES ('a', ?)", ({LINE!r},))
+print(db.execute("SELECT sum(scored), sum(detections) FROM anomaly_score_pending").fetchall())
+""")
+    assert done.stdout.split("\n")[:-1] in (["none", "1", "[(1, 1)]"], ["as old as that"]), done.stderr
+
+
 def test_an_extension_that_is_not_used_loads_no_runtime():
     if not Path("/proc/self/maps").exists():
         pytest.skip("reads the libraries of the process from /proc")

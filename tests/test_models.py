@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
+from pathlib import Path
 
 import pytest
 
-from conftest import DIST, MODELS, connect, error_of, insert, one, totals, use_model
+from conftest import DIST, MODELS, SQLITE, connect, error_of, insert, one, totals, use_model
 
 
 @pytest.fixture
@@ -175,3 +177,32 @@ def test_merges_are_not_dropped_at_random(db, folder):
     one(db, "SELECT anomaly_config('model', ?)", str(folder))
     one(db, "SELECT anomaly_config('cache_entries', 0)")
     assert len({one(db, "SELECT anomaly_score('okokok')") for _ in range(30)}) == 1
+
+
+@pytest.mark.skipif(not Path("/proc/self/fd").exists(), reason="counts the open files of the process in /proc")
+@pytest.mark.parametrize("threads", [1, 2])
+@pytest.mark.parametrize("name", ["levels", "external"])
+def test_where_no_more_files_may_be_opened_no_file_of_the_model_is_blamed(db, tmp_path, name, threads):
+    import resource
+
+    one(db, "SELECT anomaly_label('ok')")  # ONNX Runtime is there
+    one(db, "SELECT anomaly_config('threads', ?)", threads)
+    before = resource.getrlimit(resource.RLIMIT_NOFILE)
+    errors = []
+    for free in range(4):
+        folder = shutil.copytree(MODELS / name, tmp_path / str(free))
+        # The lowest number that is free is the next to be given.
+        numbers = [os.open(os.devnull, os.O_RDONLY) for _ in range(free + 1)]
+        for number in numbers:
+            os.close(number)
+        try:
+            resource.setrlimit(resource.RLIMIT_NOFILE, (numbers[-1], before[1]))
+            one(db, "SELECT anomaly_config('model', ?)", str(folder))
+            one(db, "SELECT anomaly_label('failed')")
+        except SQLITE.Error as error:
+            errors.append(str(error))
+        finally:
+            resource.setrlimit(resource.RLIMIT_NOFILE, before)
+    assert errors
+    for error in errors:
+        assert error.endswith("the process may open no more files: close some, or raise its limit (ulimit -n)")

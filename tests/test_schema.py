@@ -131,6 +131,20 @@ def test_a_view_is_refused(empty, temporary):
         assert "log_entries is a view" in error_of(empty, sql)
 
 
+VIRTUAL = (
+    "fts5(id, tenant_id, source_id, ingest_time, timestamp_iso, text, anomaly_score, anomaly_label, anomaly_scored_at)"
+)
+
+
+def test_a_virtual_table_is_refused_before_anything_is_made(empty):
+    empty.execute(f"CREATE VIRTUAL TABLE log_entries USING {VIRTUAL}")
+    before = empty.execute("SELECT name FROM sqlite_master").fetchall()
+    remedy = "log_entries is a virtual table; anomalies are scored in a table: give the virtual table another name"
+    for sql in ["SELECT anomaly_init()", "SELECT anomaly_score_all()"]:
+        assert error_of(empty, sql).endswith(remedy)
+    assert empty.execute("SELECT name FROM sqlite_master").fetchall() == before
+
+
 @pytest.mark.parametrize("options", ["", "WITHOUT ROWID"])
 def test_an_id_that_is_not_utf8_finds_its_row_again(empty, options):
     init(empty)

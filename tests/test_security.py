@@ -1,15 +1,17 @@
-"""What the host holds fixed through its environment, SQL cannot widen: which models may run."""
+"""What the host holds fixed through its environment, SQL cannot widen: which models may run. And what the schema of a
+database that somebody sent cannot do: stop the extension from loading, or take the place of what it looks at."""
 
 from __future__ import annotations
 
 import hashlib
 import os
+import re
 import shutil
 from pathlib import Path
 
 import pytest
 
-from conftest import DIST, MODELS, connect, error_of, one
+from conftest import DIST, EXTENSION, MODELS, ROOT, SQLITE, connect, error_of, insert, one, status, totals, use_model
 
 DIRS = "TURNSTONE_ANOMALY_ALLOWED_MODEL_DIRS"
 SUMS = "TURNSTONE_ANOMALY_ALLOWED_MODEL_SHA256"
@@ -90,6 +92,22 @@ def test_weights_beside_the_graph_are_part_of_the_sum(monkeypatch):
     assert one(db, LABEL) == "ERROR"
 
 
+def test_weights_count_whatever_the_order_in_which_the_graph_names_them(allowed, tmp_path, monkeypatch):
+    folder = shutil.copytree(MODELS / "external", allowed / "external")
+    graph, weights = folder / "model.onnx", folder / "model.onnx_data"
+    key, value = b"\x0a\x08location", b"\x12\x0fmodel.onnx_data"
+    content = graph.read_bytes()
+    assert key + value in content
+    graph.write_bytes(content.replace(key + value, value + key))
+    monkeypatch.setenv(SUMS, sum_of(graph, weights))
+    db = connect()
+    one(db, CONFIGURE, str(folder))
+    assert one(db, LABEL) == "ERROR"
+    weights.rename(tmp_path / weights.name)
+    weights.symlink_to(tmp_path / weights.name)
+    assert str(tmp_path / weights.name) in error_of(connect(), CONFIGURE, str(folder))
+
+
 @pytest.mark.parametrize("name", [MODELS / "levels", "bundled"])
 def test_a_model_with_another_sum_is_refused(monkeypatch, name):
     monkeypatch.setenv(SUMS, "0" * 64)
@@ -121,8 +139,76 @@ def test_sql_reads_what_is_allowed_but_cannot_change_it(allowed, key, value):
     assert one(db, "SELECT anomaly_config(?)", key) == before == (str(allowed) if key == "allowed_model_dirs" else "")
 
 
-@pytest.mark.parametrize(("variable", "value"), [(DIRS, "models"), (DIRS, "/there/is/none"), (SUMS, "abc")])
+@pytest.mark.parametrize(
+    ("variable", "value"),
+    [(DIRS, "models"), (DIRS, "/there/is/none"), (DIRS, "  "), (DIRS, os.pathsep), (SUMS, "abc"), (SUMS, " \t ")],
+)
 def test_a_limit_that_cannot_be_read_keeps_the_extension_from_loading(monkeypatch, variable, value):
     monkeypatch.setenv(variable, value)
     with pytest.raises(Exception, match=f"environment variable {variable}: .* cannot be '{value}': allowed is"):
         connect()
+
+
+@pytest.mark.skipif(os.name == "nt", reason="the environment of Windows is Unicode")
+@pytest.mark.parametrize("variable", [DIRS, SUMS, "TURNSTONE_ANOMALY_MODEL", "TURNSTONE_TENANT_ID"])
+def test_a_variable_that_is_not_utf8_keeps_the_extension_from_loading(monkeypatch, variable):
+    monkeypatch.setenv(variable, os.fsdecode(b"/models\xff"))
+    with pytest.raises(Exception, match=f"environment variable {variable} is not UTF-8: setting '.*' cannot be"):
+        connect()
+
+
+ENDLESS = "WITH RECURSIVE n(name) AS (VALUES ('anomaly_version') UNION ALL SELECT name FROM n) SELECT name FROM n"
+
+
+@pytest.mark.parametrize(
+    "schema",
+    [
+        "CREATE TABLE {} (name, pk, seqno, partial); INSERT INTO {} (name) VALUES ('anomaly_version')",
+        "CREATE VIEW {} AS SELECT 'anomaly_version' AS name",
+        f"CREATE VIEW {{}} AS {ENDLESS}",
+    ],
+    ids=["table", "view", "endless view"],
+)
+@pytest.mark.parametrize(
+    "name", ["pragma_function_list", "pragma_table_xinfo", "pragma_index_list", "pragma_index_info", "six", "list"]
+)
+def test_a_schema_cannot_take_the_place_of_what_the_extension_looks_at(name, schema):
+    db = SQLITE.connect(":memory:", isolation_level=None)
+    db.executescript(schema.format(name, name))
+    db.enable_load_extension(True)
+    for _ in range(2):
+        db.load_extension(str(EXTENSION))
+        use_model(db, "levels")
+    # A table of the host's own, whose key and indexes are looked at.
+    db.execute("CREATE TABLE detections (id PRIMARY KEY, entry_id, anomaly_label, anomaly_score, detected_at)")
+    one(db, "SELECT anomaly_init()")
+    insert(db, "failed failed", "ok")
+    assert totals(db) == (2, 1, 0)
+    assert len(db.execute("SELECT * FROM anomaly_detections").fetchall()) == 1
+    assert status(db)["scored"] == 2
+
+
+def test_names_that_are_no_utf8_are_no_hindrance(db):
+    db.execute("ALTER TABLE log_entries ADD COLUMN zzzz")
+    db.execute("CREATE INDEX yyyy ON detections (entry_id)")
+    db.execute("PRAGMA writable_schema = 1")
+    for name in ("zzzz", "yyyy"):
+        db.execute(
+            "UPDATE sqlite_master SET name = CAST(replace(CAST(name AS BLOB), ?1, x'7aff') AS TEXT),"
+            " sql = CAST(replace(CAST(sql AS BLOB), ?1, x'227aff22') AS TEXT) WHERE sql LIKE '%' || ?1 || '%'",
+            (name,),
+        )
+    db.execute(f"PRAGMA schema_version = {one(db, 'PRAGMA schema_version') + 1}")
+    db.execute("PRAGMA writable_schema = 0")
+    one(db, "SELECT anomaly_init()")
+    insert(db, "failed failed", "ok")
+    assert totals(db) == (2, 1, 0)
+
+
+def test_the_python_package_reads_no_table_in_a_functions_place(db):
+    """A name with parentheses is never that of a table."""
+    source = "".join(path.read_text(encoding="utf-8") for path in (ROOT / "python" / "src").rglob("*.py"))
+    calls = re.findall(r"FROM (anomaly_\w+)(\(?)", source)
+    assert len(calls) > 5 and [name for name, parenthesis in calls if not parenthesis] == []
+    db.execute("CREATE TABLE anomaly_status (key, value)")
+    assert error_of(db, "SELECT value FROM anomaly_status()") == "'anomaly_status' is not a function"

@@ -248,12 +248,19 @@ def test_status_remembers_the_last_error(db):
         "SELECT anomaly_acknowledge('x')",
         "SELECT anomaly_score_all()",
         "SELECT * FROM anomaly_score_pending(1, 0)",
+        # It shows paths of the machine, settings, and the last error.
+        "SELECT * FROM anomaly_status",
     ],
 )
-def test_a_schema_cannot_call_what_has_side_effects(db, call, trusted):
+def test_a_schema_cannot_call_what_has_side_effects_or_shows_the_host(db, call, trusted):
     db.execute(f"PRAGMA trusted_schema = {trusted}")
     db.execute(f"CREATE VIEW hostile AS {call}")
     assert "unsafe use of" in error_of(db, "SELECT * FROM hostile")
+    db.execute("CREATE TABLE copied (value)")
+    db.execute(
+        f"CREATE TRIGGER copy AFTER INSERT ON log_entries BEGIN INSERT INTO copied SELECT count(*) FROM ({call}); END"
+    )
+    assert "unsafe use of" in error_of(db, "INSERT INTO log_entries (id, text) VALUES ('a', 'ok')")
 
 
 def test_a_trigger_can_classify_what_is_inserted(db):

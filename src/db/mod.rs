@@ -13,7 +13,7 @@ pub mod schema;
 mod transaction;
 
 use rusqlite::types::FromSql;
-use rusqlite::{Connection, Params, Statement};
+use rusqlite::{Connection, Params, Row, Statement, ffi};
 use uuid::Uuid;
 
 pub use busy::wait_while_locked;
@@ -49,20 +49,31 @@ impl Database {
         (self.handle.running_writes)(&self.connection)
     }
 
-    /// Gives the connection's last error its extended code.
+    /// Gives the connection's last error its extended code, and the remedy that only this one tells.
     fn refine(&self, error: Error) -> Error {
+        let Kind::Database(primary) = error.kind() else { return error };
         let extended = (self.handle.extended_code)(&self.connection);
-        match error.kind() {
+        let code = if extended & 0xff == primary { extended } else { primary };
+        match code {
             // The code says more than the text, which is that of any file that cannot be written.
-            Kind::Database(rusqlite::ffi::SQLITE_READONLY)
-                if extended == rusqlite::ffi::SQLITE_READONLY_DBMOVED =>
-            {
-                let text = "the file of the database was moved or deleted: open it where it is now";
-                Error::new(Kind::Database(extended), text)
+            ffi::SQLITE_READONLY_DBMOVED => Error::new(
+                Kind::Database(code),
+                "the file of the database was moved or deleted: open it where it is now",
+            ),
+            ffi::SQLITE_READONLY if self.is_query_only() => Error::new(
+                Kind::Database(code),
+                "attempt to write a readonly database: PRAGMA query_only is on, set it to 0",
+            ),
+            // A host that asked for extended codes was told already.
+            ffi::SQLITE_BUSY_SNAPSHOT if primary == ffi::SQLITE_BUSY => {
+                Error::new(Kind::Database(code), format!("{error}: {OLD_SNAPSHOT}"))
             }
-            Kind::Database(code) if extended & 0xff == code => error.with_kind(Kind::Database(extended)),
-            _ => error,
+            _ => error.with_kind(Kind::Database(code)),
         }
+    }
+
+    fn is_query_only(&self) -> bool {
+        self.value("PRAGMA query_only", []).unwrap_or(false)
     }
 
     /// Fails when the host has interrupted the running statement, or its progress handler wants it to end.
@@ -87,9 +98,26 @@ impl Database {
         self.value("SELECT sqlite_version()", [])
     }
 
-    /// Whether a scalar function of this name is registered.
-    pub fn has_function(&self, name: &str) -> Result<bool> {
-        self.value("SELECT EXISTS (SELECT 1 FROM pragma_function_list WHERE name = ?1)", [name])
+    /// Whether a function of this name can be called without arguments. It is not called.
+    pub fn has_function(&self, name: &str) -> bool {
+        self.connection.prepare(&format!("SELECT {name}()")).is_ok()
+    }
+
+    /// The rows of a pragma about `name`.
+    ///
+    /// Its table function would say the same, unless the schema has a table or a view called like that one.
+    fn pragma<T>(
+        &self,
+        pragma: &str,
+        name: &str,
+        read: impl Fn(&Row<'_>) -> rusqlite::Result<T>,
+    ) -> Result<Vec<T>> {
+        let mut rows = Vec::new();
+        self.connection.pragma(None, pragma, name, |row| {
+            rows.push(read(row)?);
+            Ok(())
+        })?;
+        Ok(rows)
     }
 
     /// The only value of a query.
@@ -119,19 +147,18 @@ impl Database {
 impl From<rusqlite::Error> for Error {
     fn from(error: rusqlite::Error) -> Self {
         let text = error.to_string();
-        let code = match error.sqlite_error().map_or(rusqlite::ffi::SQLITE_ERROR, |error| error.extended_code)
-        {
+        let code = match error.sqlite_error().map_or(ffi::SQLITE_ERROR, |error| error.extended_code) {
             // SQLite reports a function that the authorizer denies, and some interrupts of a statement that is being
             // prepared, with the code of everything and nothing.
-            rusqlite::ffi::SQLITE_ERROR if text.starts_with("not authorized") => rusqlite::ffi::SQLITE_AUTH,
-            rusqlite::ffi::SQLITE_ERROR if text == "interrupted" => rusqlite::ffi::SQLITE_INTERRUPT,
+            ffi::SQLITE_ERROR if text.starts_with("not authorized") => ffi::SQLITE_AUTH,
+            ffi::SQLITE_ERROR if text == "interrupted" => ffi::SQLITE_INTERRUPT,
             code => code,
         };
         match code {
-            rusqlite::ffi::SQLITE_INTERRUPT => Self::interrupted(),
+            ffi::SQLITE_INTERRUPT => Self::interrupted(),
             _ => {
                 // A trigger's RAISE may say nothing.
-                let text = if text.is_empty() { rusqlite::ffi::code_to_str(code).to_owned() } else { text };
+                let text = if text.is_empty() { ffi::code_to_str(code).to_owned() } else { text };
                 let said = match remedy(code, &text) {
                     Some(remedy) => format!("{text}: {remedy}"),
                     None => text,
@@ -146,27 +173,58 @@ impl From<rusqlite::Error> for Error {
 fn remedy(code: i32, text: &str) -> Option<&'static str> {
     Some(match code & 0xff {
         // It was there when the run began.
-        rusqlite::ffi::SQLITE_ERROR if schema::is_missing(text) => schema::INIT,
-        rusqlite::ffi::SQLITE_SCHEMA => "another program changed the tables meanwhile, run it again",
-        rusqlite::ffi::SQLITE_READONLY => {
-            "open the file for writing, by a user and in a folder that may write"
-        }
-        rusqlite::ffi::SQLITE_FULL => "free some space and run it again, nothing is half done",
-        rusqlite::ffi::SQLITE_CORRUPT => "PRAGMA integrity_check says what is damaged",
-        rusqlite::ffi::SQLITE_NOTADB => "the file was overwritten, or it is encrypted",
-        rusqlite::ffi::SQLITE_IOERR => {
+        ffi::SQLITE_ERROR if schema::is_missing(text) => schema::INIT,
+        ffi::SQLITE_ERROR => return remedy_by_text(text),
+        ffi::SQLITE_BUSY if code == ffi::SQLITE_BUSY_SNAPSHOT => OLD_SNAPSHOT,
+        ffi::SQLITE_SCHEMA => "another program changed the tables meanwhile, run it again",
+        ffi::SQLITE_READONLY => "open the file for writing, by a user and in a folder that may write",
+        ffi::SQLITE_FULL => "free some space and run it again, nothing is half done",
+        ffi::SQLITE_CORRUPT => "PRAGMA integrity_check says what is damaged",
+        ffi::SQLITE_NOTADB => "the file was overwritten, or it is encrypted",
+        ffi::SQLITE_IOERR => {
             "see whether its disk is still there and sound, and run it again, nothing is half done"
         }
-        rusqlite::ffi::SQLITE_CANTOPEN => {
+        ffi::SQLITE_CANTOPEN => {
             "see that the file and its folder are still there, and that files may be made beside it"
         }
-        rusqlite::ffi::SQLITE_NOMEM => "free some memory, or raise SQLite's heap limit, and run it again",
-        rusqlite::ffi::SQLITE_AUTH => {
+        ffi::SQLITE_NOMEM => "free some memory, or raise SQLite's heap limit, and run it again",
+        ffi::SQLITE_AUTH => {
             "the authorizer of this connection must let sqlite-anomaly read and write its tables, in savepoints"
         }
+        ffi::SQLITE_CONSTRAINT => {
+            "a constraint, trigger or commit hook that is not of sqlite-anomaly refuses what it writes: change that, or \
+             give the column a default"
+        }
+        ffi::SQLITE_MISMATCH => "an id is a text here: make that column TEXT",
+        ffi::SQLITE_TOOBIG => "raise the limits of this connection (sqlite3_limit), or shorten the value",
         _ => return None,
     })
 }
+
+/// What to do about an error with the code of everything and nothing, by its words.
+fn remedy_by_text(text: &str) -> Option<&'static str> {
+    const UNREGISTERED: &str = "a table, index or trigger uses it: register it on this connection first";
+    const GENERATED: &str = "sqlite-anomaly writes to it: make it a column that is not generated";
+    const CHANGED: &str = "the tables were changed meanwhile, run it again; or a view, trigger or foreign key names what is \
+                           not there: mend or drop that";
+    const BY_TEXT: &[(&str, &str)] = &[
+        ("no such collation sequence", UNREGISTERED),
+        ("no such function", UNREGISTERED),
+        ("unknown function", UNREGISTERED),
+        ("no such module", UNREGISTERED),
+        ("cannot INSERT into generated column", GENERATED),
+        ("cannot UPDATE generated column", GENERATED),
+        ("no such column", CHANGED),
+        ("has no column named", CHANGED),
+        ("no such table", CHANGED),
+        ("foreign key mismatch", CHANGED),
+    ];
+    BY_TEXT.iter().find(|(words, _)| text.contains(words)).map(|(_, remedy)| *remedy)
+}
+
+/// Nothing can be written from a snapshot that is older than the last commit of another connection.
+const OLD_SNAPSHOT: &str = "another connection wrote since this one began to read: end its open statements, or ROLLBACK, \
+                            and begin the next transaction with BEGIN IMMEDIATE";
 
 /// A new identifier: a UUID, version 4 to whoever asks, as the seed's are, of which the first 48 bits are the time.
 ///

@@ -2,6 +2,9 @@
 
 use std::time::Duration;
 
+use rusqlite::types::ValueRef;
+use rusqlite::{OptionalExtension, Row};
+
 use super::{Database, atomically, runs, wait_while_locked};
 use crate::error::{Error, Kind, Result};
 
@@ -86,14 +89,14 @@ pub fn init(database: &Database, timeout: Duration) -> Result<Vec<String>> {
 fn make(database: &Database, timeout: Duration) -> Result<Vec<String>> {
     let (before, undo) = wait_while_locked(database, timeout, || {
         for table in [&LOG_ENTRIES, &DETECTIONS, &RUNS] {
-            refuse_view(database, table.name)?;
+            refuse_unfit(database, table.name)?;
         }
         // The only write that changes nothing and needs no table.
         let version: i64 = database.value("PRAGMA user_version", [])?;
         Ok((objects(database)?, format!("PRAGMA user_version = {version}")))
     })?;
     let added = atomically(database, timeout, Some(&undo), |database| {
-        database.execute(TABLES)?;
+        database.execute(&without_comments(TABLES))?;
         let mut added = Vec::new();
         for table in [&LOG_ENTRIES, &DETECTIONS, &RUNS] {
             let present = columns(database, table.name)?;
@@ -112,12 +115,19 @@ fn make(database: &Database, timeout: Duration) -> Result<Vec<String>> {
     // Each index is a transaction of its own: as one is made all prepared statements expire, and those that end a
     // transaction of ours could not be prepared again where the host no longer wants it.
     wait_while_locked(database, timeout, || {
-        database.execute(INDEXES)?;
+        database.execute(&without_comments(INDEXES))?;
         missing_index(database)?.map_or(Ok(()), |sql| database.execute(sql))
     })?;
     let after = wait_while_locked(database, timeout, || objects(database))?;
     let created = after.into_iter().filter(|object| !before.contains(object));
     Ok(created.map(|object| format!("created {object}")).chain(added).collect())
+}
+
+/// A script of ours, where nothing that is quoted holds two hyphens: a host may have switched comments off
+/// (`SQLITE_DBCONFIG_ENABLE_COMMENTS`).
+fn without_comments(script: &str) -> String {
+    let code = |line: &str| line.split("--").next().unwrap_or_default().trim_end().to_owned();
+    script.lines().map(code).filter(|line| !line.is_empty()).collect::<Vec<_>>().join("\n")
 }
 
 /// Whether an error's text is SQLite's for one of the tables not being there.
@@ -145,21 +155,20 @@ pub fn has_scorer(database: &Database) -> Result<bool> {
     Ok(has(&columns(database, DETECTIONS.name)?, "scorer"))
 }
 
-/// Whether runs are recorded here: in a table with our columns, by a unique id, where no other column must be filled.
+/// Whether runs are recorded here: in a table with our columns, where a row of ours can be found again by its id, and no
+/// other column must be filled. A view has no key.
 pub fn has_runs(database: &Database) -> Result<bool> {
-    let present = columns(database, RUNS.name)?;
-    Ok(RUNS.needed.iter().all(|column| has(&present, column)) && accepts_runs(database)?)
+    let present = described(database, RUNS.name)?;
+    let is_ours = |column: &Column| RUNS.needed.iter().any(|name| column.is_called(name));
+    Ok(RUNS.needed.iter().all(|name| present.iter().any(|column| column.is_called(name)))
+        && has_id_as_key(&present)
+        && present.iter().all(|column| is_ours(column) || !column.is_required))
 }
 
 /// Checks that `id` alone finds an entry again, where no rowid does: a score must not reach another row, of another
 /// tenant's maybe, that has the same id.
 pub(super) fn require_id_as_key(database: &Database) -> Result<()> {
-    let is_key: bool = database.value(
-        "SELECT count(*) FILTER (WHERE pk > 0) = 1 AND count(*) FILTER (WHERE pk > 0 AND name = 'id' COLLATE NOCASE) = 1
-         FROM pragma_table_xinfo(?1)",
-        [LOG_ENTRIES.name],
-    )?;
-    if is_key {
+    if has_id_as_key(&described(database, LOG_ENTRIES.name)?) {
         return Ok(());
     }
     // It may be gone since it was looked at.
@@ -169,22 +178,8 @@ pub(super) fn require_id_as_key(database: &Database) -> Result<()> {
     Err(Error::new(Kind::Database(rusqlite::ffi::SQLITE_ERROR), problem))
 }
 
-/// Whether a row of ours can be inserted and found again; a view has no key.
-fn accepts_runs(database: &Database) -> Result<bool> {
-    let ours = RUNS.needed.join("', '");
-    database.value(
-        &format!(
-            "SELECT count(*) FILTER (WHERE pk > 0 AND name = 'id' COLLATE NOCASE) = 1
-                AND count(*) FILTER (WHERE pk > 0) = 1
-                AND count(*) FILTER (WHERE \"notnull\" AND dflt_value IS NULL AND lower(name) NOT IN ('{ours}')) = 0
-             FROM pragma_table_xinfo(?1)"
-        ),
-        [RUNS.name],
-    )
-}
-
 fn require_columns(database: &Database, table: &Table) -> Result<()> {
-    refuse_view(database, table.name)?;
+    refuse_unfit(database, table.name)?;
     let present = columns(database, table.name)?;
     let missing: Vec<_> = table.needed.iter().filter(|column| !has(&present, column)).copied().collect();
     if missing.is_empty() {
@@ -204,35 +199,32 @@ fn require_columns(database: &Database, table: &Table) -> Result<()> {
 pub(super) const INIT: &str = "SELECT anomaly_init() makes what is missing";
 const FOREIGN: &str = "this is a table of something else: rename it, or keep the logs in another database";
 
-/// Scores are written to a table: a view has no rows of its own to find again.
-fn refuse_view(database: &Database, name: &str) -> Result<()> {
-    let view: bool = database.value(
-        "SELECT EXISTS (
-             SELECT 1 FROM (SELECT type, name FROM sqlite_temp_master UNION ALL SELECT type, name FROM sqlite_master)
-             WHERE type = 'view' AND name = ?1 COLLATE NOCASE)",
-        [name],
+/// Scores are written to a table: a view has no rows of its own to find again, and a virtual table takes no index and need
+/// not keep a transaction.
+fn refuse_unfit(database: &Database, name: &str) -> Result<()> {
+    let mut statement = database.connection.prepare(
+        "SELECT CASE type WHEN 'view' THEN 'view' ELSE 'virtual table' END
+         FROM (SELECT type, name, rootpage FROM sqlite_temp_master
+               UNION ALL SELECT type, name, rootpage FROM sqlite_master)
+         WHERE type IN ('table', 'view') AND name = ?1 COLLATE NOCASE AND coalesce(rootpage, 0) = 0",
     )?;
-    if !view {
-        return Ok(());
-    }
+    let kind: Option<String> = statement.query_row([name], |row| row.get(0)).optional()?;
+    let Some(kind) = kind else { return Ok(()) };
     Err(Error::new(
         Kind::Database(rusqlite::ffi::SQLITE_ERROR),
-        format!("{name} is a view; anomalies are scored in a table: give the view another name"),
+        format!("{name} is a {kind}; anomalies are scored in a table: give the {kind} another name"),
     ))
 }
 
 /// A detection is looked up by its entry; where old duplicates rule out a unique index, a plain one must do. `None` where
 /// there is an index for it.
 fn missing_index(database: &Database) -> Result<Option<&'static str>> {
-    let covered: bool = database.value(
-        "SELECT EXISTS (
-             SELECT 1 FROM pragma_index_list('detections') AS list
-             WHERE (SELECT name FROM pragma_index_info(list.name) WHERE seqno = 0) = 'entry_id'
-               AND NOT list.partial)",
-        [],
-    )?;
-    if covered {
-        return Ok(None);
+    let whole = |row: &Row<'_>| Ok((!row.get::<_, bool>(4)?).then_some(text(row, 1)?));
+    for index in database.pragma("index_list", DETECTIONS.name, whole)?.into_iter().flatten() {
+        let columns = database.pragma("index_info", &index, |row| text(row, 2))?;
+        if columns.first().is_some_and(|first| first.eq_ignore_ascii_case("entry_id")) {
+            return Ok(None);
+        }
     }
     let duplicates: bool = database.value(
         "SELECT EXISTS (SELECT 1 FROM detections GROUP BY entry_id, scorer HAVING count(*) > 1)",
@@ -245,11 +237,42 @@ fn missing_index(database: &Database) -> Result<Option<&'static str>> {
     }))
 }
 
-/// The names of the columns of `table`, generated ones included; none where there is no such table.
+/// One column, as [`PRAGMA table_xinfo`](https://www.sqlite.org/pragma.html#pragma_table_xinfo) lists it.
+struct Column {
+    name: String,
+    /// Whether an insert must give it.
+    is_required: bool,
+    is_in_key: bool,
+}
+
+impl Column {
+    fn is_called(&self, name: &str) -> bool {
+        self.name.eq_ignore_ascii_case(name)
+    }
+}
+
+/// The columns of `table`, generated ones included; none where there is no such table.
+fn described(database: &Database, table: &str) -> Result<Vec<Column>> {
+    database.pragma("table_xinfo", table, |row| {
+        let (is_not_null, has_default) = (row.get(3)?, row.get_ref(4)? != ValueRef::Null);
+        Ok(Column { name: text(row, 1)?, is_required: is_not_null && !has_default, is_in_key: row.get(5)? })
+    })
+}
+
+fn has_id_as_key(columns: &[Column]) -> bool {
+    let key: Vec<_> = columns.iter().filter(|column| column.is_in_key).collect();
+    matches!(key[..], [only] if only.is_called("id"))
+}
+
+/// The names of the columns of `table`.
 pub(super) fn columns(database: &Database, table: &str) -> Result<Vec<String>> {
-    let mut statement = database.connection.prepare("SELECT name FROM pragma_table_xinfo(?1)")?;
-    let names = statement.query_map([table], |row| row.get(0))?;
-    Ok(names.collect::<rusqlite::Result<_>>()?)
+    Ok(described(database, table)?.into_iter().map(|column| column.name).collect())
+}
+
+/// A name as a schema holds it, which need not be UTF-8. An expression has none.
+fn text(row: &Row<'_>, index: usize) -> rusqlite::Result<String> {
+    let bytes = row.get_ref(index)?.as_bytes_or_null()?.unwrap_or_default();
+    Ok(String::from_utf8_lossy(bytes).into_owned())
 }
 
 pub(super) fn has(columns: &[String], column: &str) -> bool {
@@ -263,6 +286,24 @@ fn objects(database: &Database) -> Result<Vec<String>> {
            AND name NOT LIKE 'sqlite\\_%' ESCAPE '\\'
          ORDER BY rowid",
     )?;
-    let names = statement.query_map([], |row| row.get(0))?;
+    let names = statement.query_map([], |row| text(row, 0))?;
     Ok(names.collect::<rusqlite::Result<_>>()?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_script_without_its_comments_keeps_its_code() {
+        assert_eq!(
+            without_comments("-- all\nCREATE TABLE t (\n\n  a, -- one\n  b\n);"),
+            "CREATE TABLE t (\n  a,\n  b\n);"
+        );
+        for script in [TABLES, INDEXES] {
+            let code = without_comments(script);
+            assert!(!code.contains("--"));
+            assert_eq!(code.matches("CREATE").count(), script.matches("\nCREATE").count());
+        }
+    }
 }

@@ -118,7 +118,7 @@ fn read_object(path: &Path) -> Result<Json> {
             path.display()
         ))
     };
-    let text = read_text(path).map_err(|error| unusable(&error))?;
+    let text = read_text(path).map_err(|error| unreadable(path, &error))?;
     let config: Json = serde_json::from_str(&text).map_err(|error| unusable(&error))?;
     if config.is_object() { Ok(config) } else { Err(unusable(&"it is not a JSON object")) }
 }
@@ -135,6 +135,19 @@ pub(super) fn read_text(path: &Path) -> io::Result<String> {
         return Err(io::Error::new(io::ErrorKind::FileTooLarge, problem));
     }
     Ok(text)
+}
+
+/// The error that a file cannot be read. Where no file can be opened any more, this one is as good as others.
+pub(super) fn unreadable(path: &Path, error: &io::Error) -> Error {
+    /// EMFILE and ENFILE, or what Windows has for them.
+    const NO_MORE_FILES: &[i32] = if cfg!(windows) { &[4] } else { &[24, 23] };
+    let is_out_of_files = error.raw_os_error().is_some_and(|code| NO_MORE_FILES.contains(&code));
+    let remedy = if is_out_of_files {
+        "the process may open no more files: close some, or raise its limit (ulimit -n)"
+    } else {
+        "make it readable, or download it again"
+    };
+    Error::model(format!("{} cannot be read: {error}; {remedy}", path.display()))
 }
 
 /// The stamps of what makes up the model; those of weights beside the graph are the graph's own affair.

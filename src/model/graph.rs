@@ -7,10 +7,10 @@ use std::iter;
 use std::path::{Component, Path, PathBuf};
 use std::sync::Arc;
 
-use memchr::memmem::Finder;
+use memchr::{memmem::Finder, memrchr_iter};
 use sha2::{Digest, Sha256};
 
-use super::folder::{Stamp, changed, stamp};
+use super::folder::{Stamp, changed, stamp, unreadable};
 use crate::error::{Error, Result};
 
 /// How much is read of a file at once: what a processor core keeps close.
@@ -127,13 +127,6 @@ impl External {
     }
 }
 
-fn unreadable(path: &Path, error: &io::Error) -> Error {
-    Error::model(format!(
-        "{} cannot be read: {error}; make it readable, or download it again",
-        path.display()
-    ))
-}
-
 /// The content of a file, read to where it stays: weights are too large to be copied.
 fn read(path: &Path) -> io::Result<Arc<[u8]>> {
     let mut file = File::open(path)?;
@@ -158,15 +151,19 @@ struct Facts {
 /// The operators `DynamicQuantizeLinear`, `DynamicQuantizeMatMul`, `DynamicQuantizeLSTM`.
 const DYNAMIC: &[u8] = b"DynamicQuantize";
 
-/// A protobuf entry with the key `location`, up to its value: field 1, 8 bytes; field 2.
-const LOCATION: &[u8] = b"\x0a\x08location\x12";
+/// The key of a protobuf entry that names a file: field 1, 8 bytes.
+const KEY: &[u8] = b"\x0a\x08location";
+
+/// What stands before the length of its value, field 2, and of the entry as a whole, field 13 of a tensor.
+const VALUE: u8 = 0x12;
+const ENTRY: u8 = 0x6a;
 
 /// More than the longest path and what stands before it.
 const OVERLAP: usize = 8192;
 
 impl Facts {
     fn read(mut reader: impl BufRead) -> io::Result<Self> {
-        let (dynamic, location) = (Finder::new(DYNAMIC), Finder::new(LOCATION));
+        let (dynamic, key) = (Finder::new(DYNAMIC), Finder::new(KEY));
         let mut facts = Self::default();
         let mut window = Vec::new();
         loop {
@@ -178,22 +175,47 @@ impl Facts {
             let length = piece.len();
             reader.consume(length);
             facts.is_dynamically_quantised |= dynamic.find(&window).is_some();
-            let values = location.find_iter(&window).filter_map(|at| value(&window[at + LOCATION.len()..]));
-            facts.locations.extend(values);
+            for at in key.find_iter(&window) {
+                let (before, after) = window.split_at(at);
+                facts.locations.extend(value_after(&after[KEY.len()..]));
+                facts.locations.extend(value_before(before));
+            }
             // The end of the piece before stays in front, in case something lies across the cut.
             window.drain(..window.len().saturating_sub(OVERLAP));
         }
     }
 }
 
-/// A length of one or two bytes and the text of that length, if all of it is there.
-fn value(bytes: &[u8]) -> Option<String> {
+/// The value that follows its key.
+fn value_after(bytes: &[u8]) -> Option<String> {
+    let (value, _) = delimited(bytes.strip_prefix(&[VALUE])?)?;
+    std::str::from_utf8(value).ok().map(str::to_owned)
+}
+
+/// The value that stands in front of its key: protobuf leaves the order open. With the key it is the whole entry.
+fn value_before(bytes: &[u8]) -> Option<String> {
+    let nearby = bytes.get(bytes.len().saturating_sub(OVERLAP)..)?;
+    memrchr_iter(VALUE, nearby).find_map(|start| {
+        let (value, rest) = delimited(&nearby[start + 1..])?;
+        let entry = nearby.len() - start + KEY.len();
+        let is_entry = rest.is_empty() && nearby[..start].ends_with(&[&[ENTRY], &length(entry)[..]].concat());
+        std::str::from_utf8(value).ok().filter(|_| is_entry).map(str::to_owned)
+    })
+}
+
+/// As many bytes as the length before them says, one or two bytes itself, and what comes after.
+fn delimited(bytes: &[u8]) -> Option<(&[u8], &[u8])> {
     let (length, rest) = match *bytes {
         [low @ 0..=0x7f, ref rest @ ..] => (usize::from(low), rest),
         [low, high @ 0..=0x7f, ref rest @ ..] => (usize::from(low & 0x7f) | usize::from(high) << 7, rest),
         _ => return None,
     };
-    std::str::from_utf8(rest.get(..length)?).ok().map(str::to_owned)
+    rest.split_at_checked(length)
+}
+
+/// A length as protobuf writes it, in one or two bytes.
+fn length(bytes: usize) -> Vec<u8> {
+    if bytes < 0x80 { vec![bytes as u8] } else { vec![bytes as u8 | 0x80, (bytes >> 7) as u8] }
 }
 
 #[cfg(test)]
@@ -207,9 +229,14 @@ mod tests {
         let mut bytes = b"....DynamicQuantizeLinear....\x0a\x08location\x12\x0amodel.data....".to_vec();
         bytes.extend(b"\x0a\x08location\x12\xac\x02");
         bytes.extend(long.as_bytes());
+        // The value in front of its key.
+        let longer = "y".repeat(300);
+        bytes.extend(b"\x6a\xb9\x02\x12\xac\x02");
+        bytes.extend(longer.as_bytes());
+        bytes.extend(b"\x0a\x08location\x6a\x15\x12\x09some.data\x0a\x08location");
         let expected = Facts {
             is_dynamically_quantised: true,
-            locations: [long, "model.data".to_owned()].into_iter().collect(),
+            locations: ["model.data", "some.data", &long, &longer].map(str::to_owned).into_iter().collect(),
         };
         for capacity in 1..bytes.len() {
             assert_eq!(Facts::read(BufReader::with_capacity(capacity, &bytes[..])).unwrap(), expected);

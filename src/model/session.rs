@@ -4,6 +4,7 @@
 //! the matrices of a small model are too small to split.
 
 use std::borrow::Cow;
+use std::io;
 use std::path::Path;
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 
@@ -14,6 +15,7 @@ use ort::session::builder::{GraphOptimizationLevel, PrepackedWeights, SessionBui
 use ort::session::{Session, SessionInputValue, SessionOutputs};
 
 use super::batching::Sharing;
+use super::folder::unreadable;
 use super::graph::{Graph, Weights};
 use super::interface::Interface;
 use super::tokenizer::Tokens;
@@ -230,18 +232,24 @@ impl Opener {
     }
 
     fn open_with(&self, weights: &[(String, Arc<[u8]>)]) -> Result<Session> {
+        let graph = self.folder.graph();
         let unusable = |error: ort::Error| {
-            Error::model(format!(
-                "{} is no usable ONNX model: {}; is it complete? download or export it again",
-                self.folder.graph().display(),
-                text(&error)
-            ))
+            let problem = text(&error);
+            system_error(&problem).map_or_else(
+                || {
+                    Error::model(format!(
+                        "{} is no usable ONNX model: {problem}; is it complete? download or export it again",
+                        graph.display()
+                    ))
+                },
+                |error| unreadable(graph, &error),
+            )
         };
         let builder = provider::register(self.builder().map_err(unusable)?, self.device, self.threads)?;
         let with_weights = weights.iter().try_fold(builder, |builder, (location, content)| {
             Ok(builder.with_external_initializer_file_in_memory(location, Arc::clone(content))?)
         });
-        let session = with_weights.and_then(|mut builder| builder.commit_from_file(self.folder.graph()));
+        let session = with_weights.and_then(|mut builder| builder.commit_from_file(graph));
         session.map_err(unusable)
     }
 
@@ -259,7 +267,31 @@ impl Opener {
     }
 }
 
+/// What kept ONNX Runtime from opening the graph, or weights beside it: it gives the number of the system's error.
+fn system_error(problem: &str) -> Option<io::Error> {
+    let number =
+        ["system error number ", "errcode = "].iter().find_map(|words| problem.split(words).nth(1))?;
+    let number = number.split(|character: char| !character.is_ascii_digit()).next()?;
+    number.parse().ok().map(io::Error::from_raw_os_error)
+}
+
 /// ONNX Runtime's words without their full stop: ours follow.
 pub(super) fn text(error: &ort::Error) -> String {
     error.to_string().trim().trim_end_matches('.').to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_that_cannot_be_opened_is_told_from_one_that_is_no_model() {
+        let number = |problem: &str| system_error(problem).and_then(|error| error.raw_os_error());
+        assert_eq!(number("Load model from /m/model.onnx failed:system error number 24"), Some(24));
+        assert_eq!(
+            number("open file \"/m/model.onnx_data\" failed: errcode = 24 - Too many open files"),
+            Some(24)
+        );
+        assert_eq!(number("Load model from /m/model.onnx failed:Protobuf parsing failed"), None);
+    }
 }

@@ -10,7 +10,7 @@ use tokenizers::{
     TruncationParams,
 };
 
-use super::folder::{Folder, read_text};
+use super::folder::{Folder, read_text, unreadable};
 use crate::error::{Error, Kind, Result};
 use crate::panics::caught;
 
@@ -64,7 +64,7 @@ impl Tokenizer {
                 path.display()
             ))
         };
-        let text = read_text(&path).map_err(|error| unusable(error.into()))?;
+        let text = read_text(&path).map_err(|error| unreadable(&path, &error))?;
         let mut inner = guarded(|| text.parse::<HuggingFace>()).map_err(unusable)?;
         let pad_id = inner
             .get_padding()

@@ -46,10 +46,10 @@ pub struct Registrar {
 }
 
 impl Registrar {
-    /// Whether this connection has a function of this name already.
+    /// Whether this connection has a function of this name, without arguments, already.
     pub fn has(&self, name: &str) -> Result<bool> {
         // SAFETY: `db` is the connection that is loading the extension: see `initialise`.
-        unsafe { database::lend(self.db) }?.has_function(name)
+        Ok(unsafe { database::lend(self.db) }?.has_function(name))
     }
 
     /// Registers a scalar function of `arguments` arguments.

@@ -13,7 +13,7 @@ thread_local! {
 struct Nested;
 
 impl Nested {
-    /// A view named `log_entries` that reads `anomaly_status`, which counts the rows of `log_entries`, has no end.
+    /// A temporary view `log_entries` that reads `anomaly_status`, which counts the rows of `log_entries`, has no end.
     const MOST: usize = 16;
 
     fn enter() -> Result<Self> {

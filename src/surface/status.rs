@@ -20,6 +20,8 @@ impl TableFunction for Status {
     const NAME: &'static str = "anomaly_status";
     const COLUMNS: &'static [&'static str] = &["key", "value"];
     const ARGUMENTS: &'static [&'static str] = &[];
+    // What it shows of the machine is not for a schema to copy into its tables.
+    const DIRECT_ONLY: bool = true;
     type Rows = Ready;
 
     fn open(&self, database: &Database, _: Arguments<'_>) -> Result<Ready> {

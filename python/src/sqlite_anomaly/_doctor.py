@@ -128,7 +128,7 @@ def _model(driver: Driver, connection: Any, configure: Callable[[Any], None]) ->
         ((label, score),) = connection.execute("SELECT label, score FROM anomaly_scores(?) LIMIT 1", (LINE,)).fetchall()
     except driver.error as error:
         problem = str(error)
-    status = dict(connection.execute("SELECT key, value FROM anomaly_status").fetchall())
+    status = dict(connection.execute("SELECT key, value FROM anomaly_status()").fetchall())
     library, model = status["onnxruntime_library"], status["model"]
     if library is not None:
         yield _runtime(library)

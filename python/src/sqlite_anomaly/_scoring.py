@@ -12,7 +12,7 @@ from tqdm import tqdm
 BATCHES = """
 SELECT batch, scored, detections, failed, skipped, remaining, elapsed_ms, error FROM anomaly_score_pending(?, ?)
 """
-PENDING = "SELECT value FROM anomaly_status WHERE key = 'pending_entries'"
+PENDING = "SELECT value FROM anomaly_status() WHERE key = 'pending_entries'"
 
 
 @dataclass(frozen=True)

@@ -18,7 +18,7 @@ from sqlite_anomaly._output import Output, one_line
 from sqlite_anomaly._running import run
 from sqlite_anomaly._session import hurry, observer, open_database, told
 
-SCORED = "SELECT value FROM anomaly_status WHERE key = 'scored'"
+SCORED = "SELECT value FROM anomaly_status() WHERE key = 'scored'"
 # A detection bears the time before its commit, which may wait as long as another program's busy_timeout_ms (30 s).
 OVERLAP = timedelta(seconds=60)
 

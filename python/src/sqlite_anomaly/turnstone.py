@@ -29,7 +29,7 @@ _MOST_IN_A_BATCH = 65_536
 _LOCK_TIMEOUT_S = 30.0
 
 _UNSCORED = "SELECT source_id, text, timestamp_iso FROM log_entries WHERE anomaly_scored_at IS NULL LIMIT 0"
-_TOTALS = "SELECT value FROM anomaly_status WHERE key IN ('scored', 'inserted_detections') ORDER BY key DESC"
+_TOTALS = "SELECT value FROM anomaly_status() WHERE key IN ('scored', 'inserted_detections') ORDER BY key DESC"
 _OF_TENANT = "(tenant_id = ? OR tenant_id = '')"
 
 
