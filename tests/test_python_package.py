@@ -81,7 +81,7 @@ class TestWheel:
         assert (tmp_path / wheel.name).read_bytes() == wheel.read_bytes()
 
     def test_its_types_are_strict(self):
-        modules = ["sqlite_anomaly", "sqlite_anomaly.turnstone", "sqlite_anomaly.cli"]
+        modules = ["sqlite_anomaly", "sqlite_anomaly.turnstone", "sqlite_anomaly.__main__", "sqlite_anomaly.cli"]
         names = [argument for module in modules for argument in ("-m", module)]
         done = subprocess.run(
             [PYTHON, "-m", "mypy", "--strict", "--cache-dir", VENV / "mypy", *names], cwd=VENV, env=environment(),
@@ -146,6 +146,48 @@ except TypeError as error:
     print(error)
 """
         assert answers(program) == [f"give an open connection of sqlite3, pysqlite3 or apsw, not {kind}"]
+
+    def test_a_connection_that_must_be_awaited_is_refused_and_the_way_out_is_one(self):
+        program = """
+import asyncio, aiosqlite, sqlite_anomaly
+from sqlalchemy import event, text
+from sqlalchemy.ext.asyncio import create_async_engine
+
+async def load_anomaly(db):
+    await db.enable_load_extension(True)
+    await db.load_extension(sqlite_anomaly.loadable_path())
+    await db.enable_load_extension(False)
+
+def refused(connection):
+    try:
+        sqlite_anomaly.load(connection)
+    except sqlite_anomaly.SqliteAnomalyError as error:
+        print(error)
+
+async def main():
+    async with aiosqlite.connect(":memory:") as db:
+        refused(db)
+        await load_anomaly(db)
+        print((await db.execute_fetchall("SELECT anomaly_version()"))[0][0] == sqlite_anomaly.__version__)
+    engine = create_async_engine("sqlite+aiosqlite://")
+
+    @event.listens_for(engine.sync_engine, "connect")
+    def connected(connection, record):
+        refused(connection)
+        connection.run_async(load_anomaly)
+
+    async with engine.connect() as connection:
+        print(await connection.scalar(text("SELECT anomaly_version()")) == sqlite_anomaly.__version__)
+    await engine.dispose()
+
+asyncio.run(main())
+"""
+        first, first_works, second, second_works = answers(program)
+        assert (first_works, second_works) == ("True", "True")
+        for told, module in ((first, "aiosqlite.core"), (second, "sqlalchemy.dialects.sqlite.aiosqlite")):
+            assert told.startswith(f"a connection of {module} is asynchronous")
+            assert "await db.load_extension(sqlite_anomaly.loadable_path())" in told
+            assert "connection.run_async" in told
 
     def test_the_path_is_the_one_that_sqlite_takes(self):
         (path,) = answers("import sqlite_anomaly; print(sqlite_anomaly.loadable_path())")
