@@ -18,7 +18,6 @@ from conftest import MODELS, SUFFIX
 from package import (
     COMMAND,
     LEVELS,
-    LOG,
     PATIENCE,
     PYTHON,
     command,

@@ -46,8 +46,9 @@ def load(connection: Any, *, model: str | None = None) -> None:
 
 
 def _is_asynchronous(connection: Any) -> bool:
-    """Whether it is aiosqlite's, or SQLAlchemy's of one."""
-    return iscoroutinefunction(getattr(connection, "enable_load_extension", None)) or hasattr(connection, "run_async")
+    """Whether it is aiosqlite's, SQLAlchemy's of one, or apsw's."""
+    enable = getattr(connection, "enable_load_extension", None)
+    return iscoroutinefunction(enable) or hasattr(connection, "run_async") or getattr(connection, "is_async", False)
 
 
 def _is_of_a_driver(kind: type) -> bool:

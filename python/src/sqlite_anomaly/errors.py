@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-
 # By its file: no package index need have it.
 REINSTALL = "pip install --force-reinstall --no-deps sqlite_anomaly-*.whl, the file of its wheel"
 
@@ -30,7 +29,7 @@ class AsynchronousConnection(SqliteAnomalyError):
         super().__init__(
             f"a connection of {kind.__module__} is asynchronous, and load() awaits nothing: load the extension by await "
             "db.enable_load_extension(True), await db.load_extension(sqlite_anomaly.loadable_path()) and await "
-            "db.enable_load_extension(False), where db is the connection of aiosqlite; in SQLAlchemy's event 'connect', "
+            "db.enable_load_extension(False), where db is the connection of aiosqlite or apsw; in SQLAlchemy's event 'connect', "
             "connection.run_async(function) calls an async function of yours with it"
         )
 
