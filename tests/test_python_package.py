@@ -81,7 +81,7 @@ class TestWheel:
         assert (tmp_path / wheel.name).read_bytes() == wheel.read_bytes()
 
     def test_its_types_are_strict(self):
-        modules = ["sqlite_anomaly", "sqlite_anomaly.turnstone", "sqlite_anomaly.__main__", "sqlite_anomaly.cli"]
+        modules = ["sqlite_anomaly", "sqlite_anomaly.turnstone", "sqlite_anomaly.cli"]
         names = [argument for module in modules for argument in ("-m", module)]
         done = subprocess.run(
             [PYTHON, "-m", "mypy", "--strict", "--cache-dir", VENV / "mypy", *names], cwd=VENV, env=environment(),

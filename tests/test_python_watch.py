@@ -175,7 +175,7 @@ def test_watch_outlives_a_long_lock_of_another_program(database):
     assert watch.returncode == 0
 
 
-@pytest.mark.parametrize("module", ["rich", "sqlite_anomaly.cli"])
+@pytest.mark.parametrize("module", ["sqlite_anomaly", "rich"])
 def test_ctrl_c_while_the_command_starts_shows_no_traceback(database, tmp_path, module):
     program = """
 import importlib.abc, os, signal, sys
