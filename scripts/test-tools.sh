@@ -1,12 +1,13 @@
 #!/usr/bin/env bash
-# Installs what the tests need beside Rust and Python, where Debian or Ubuntu lack it: the shell, what builds
-# examples/go, Java for examples/pyspark, a browser. Elsewhere the tests name what they lack.
+# Installs what the tests need beside Rust and Python, where Debian or Ubuntu lack it: the shell, jq, what
+# builds examples/go, Java for examples/pyspark, a browser. Elsewhere the tests name what they lack.
 set -euo pipefail
 command -v apt-get >/dev/null || exit 0
 
 missing=()
 command -v sqlite3 >/dev/null || missing+=(sqlite3)
 command -v make >/dev/null || missing+=(make)
+command -v jq >/dev/null || missing+=(jq)
 command -v c++ >/dev/null || missing+=(g++)
 command -v go >/dev/null || missing+=(golang-go)
 test -d /usr/share/gocode/src/github.com/mattn/go-sqlite3 || missing+=(golang-github-mattn-go-sqlite3-dev)

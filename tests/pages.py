@@ -210,10 +210,11 @@ def commands(console: str) -> Iterator[tuple[str, str]]:
 class Page:
     """What the blocks of one page share: a folder, and in it an sqlite3 shell, a Python and a terminal."""
 
-    def __init__(self, folder: Path, stands_for: dict[str, str]) -> None:
+    def __init__(self, folder: Path, stands_for: dict[str, str], environment: dict[str, str] | None = None) -> None:
         self._folder, self._stands_for = folder, stands_for
         path = [str(ROOT / "tests" / "site"), *filter(None, sys.path)]
-        self._environment = os.environ | {"PYTHONPATH": os.pathsep.join(path), "HOME": str(folder.parent)}
+        ours = os.environ | {"PYTHONPATH": os.pathsep.join(path), "HOME": str(folder.parent)}
+        self._environment = ours if environment is None else environment
         self._shell: Shell | None = None
         self._interpreter: Python | None = None
         self._terminal: Session | None = None

@@ -911,7 +911,8 @@ def test_the_commands_of_the_documentation_run(tmp_path):
     (options,) = code(DOCUMENT, "json")
     (tmp_path / "metadata.json").write_text(options)
     commands = [line.removeprefix("$ ") for block in code(DOCUMENT, "console") for line in block.splitlines()]
-    installation, *others = commands
+    wheel, installation, *others = commands
+    assert wheel == "pip install dist/sqlite_anomaly-*.whl"
     extras = set(re.fullmatch(r'pip install "sqlite-anomaly\[(.*)\]"', installation)[1].split(","))
     assert extras <= set(distribution("sqlite-anomaly").metadata.get_all("Provides-Extra"))
     path = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])

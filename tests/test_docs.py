@@ -33,6 +33,7 @@ NOT_RUN = {
 # Pages that need more than SQLite (a package, a server, another language): the tests that run their blocks.
 ELSEWHERE = {
     "docs/datasette.md": "tests/test_datasette.py",
+    "docs/getting-logs-in.md": "tests/test_python_docs.py",
     "docs/go.md": "tests/test_examples.py",
     "docs/node.md": "tests/test_examples.py",
     "docs/python.md": "tests/test_python_docs.py",

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gzip
 import json
 import os
 import re
@@ -19,7 +18,6 @@ from conftest import MODELS, SUFFIX
 from package import (
     COMMAND,
     LEVELS,
-    LOG,
     PATIENCE,
     PYTHON,
     command,
@@ -61,97 +59,6 @@ def database(log) -> Path:
     return imported(log)
 
 
-class TestImport:
-    """Lines of files become entries, once."""
-
-    def test_every_line_that_is_not_blank_is_an_entry(self, database):
-        assert rows(database, "SELECT source_id, text, ingest_time IS NOT NULL FROM log_entries ORDER BY rowid") == [
-            ("app.log", text, 1) for text in ("all is ok", "it failed failed", "it failed failed", "ok")
-        ]
-
-    def test_the_same_file_again_changes_nothing(self, database, log, tmp_path):
-        before = rows(database, "SELECT * FROM log_entries")
-        assert said(command("import", database, log)) == [f"{log}: 4 lines, 0 of them new"]
-        assert said(command("import", database, log.name, cwd=tmp_path)) == ["app.log: 4 lines, 0 of them new"]
-        assert rows(database, "SELECT * FROM log_entries") == before
-
-    def test_of_a_file_that_grew_what_is_new_is_inserted(self, database, log):
-        with log.open("a", encoding="utf-8") as file:
-            file.write("all is ok\n")
-        assert said(command("import", database, log)) == [f"{log}: 5 lines, 1 of them new"]
-
-    def test_other_lines_in_the_same_place_are_new(self, database, log):
-        log.write_text(LOG.replace("ok", "no"), encoding="utf-8")
-        assert said(command("import", database, log)) == [f"{log}: 4 lines, 2 of them new"]
-
-    def test_the_same_lines_in_another_file_are_new(self, database, log, tmp_path):
-        twin = shutil.copy(log, tmp_path / "twin.log")
-        assert said(command("import", database, log, twin)) == [
-            f"{log}: 4 lines, 0 of them new", f"{twin}: 4 lines, 4 of them new"
-        ]  # fmt: skip
-
-    def test_a_compressed_file_and_bytes_that_are_no_text(self, tmp_path):
-        with gzip.open(tmp_path / "old.log.gz", "wb") as file:
-            file.write(b"caf\xe9\r\nlast line, no newline")
-        database = tmp_path / "logs.db"
-        options = ["--source", "web", "--tenant", "acme", "--json"]
-        (answer,) = said(command("import", database, tmp_path / "old.log.gz", *options))
-        assert json.loads(answer) == {"file": str(tmp_path / "old.log.gz"), "lines": 2, "new": 2}
-        assert rows(database, "SELECT tenant_id, source_id, text FROM log_entries ORDER BY rowid") == [
-            ("acme", "web", "caf\ufffd"), ("acme", "web", "last line, no newline")
-        ]  # fmt: skip
-
-    def test_a_file_that_cannot_be_read_is_named_and_those_before_it_are_in(self, log, tmp_path):
-        done = command("import", tmp_path / "logs.db", log, tmp_path / "none.log")
-        assert done.returncode == 1
-        assert done.stderr == f"sqlite-anomaly: {tmp_path / 'none.log'}: No such file or directory\n"
-        assert rows(tmp_path / "logs.db", "SELECT count(*) FROM log_entries") == [(4,)]
-
-    def test_a_line_that_the_table_does_not_permit_is_told_and_not_left_out(self, log, tmp_path):
-        database = tmp_path / "logs.db"
-        with closing(sqlite3.connect(database)) as connection:
-            connection.execute("CREATE TABLE log_entries (id TEXT PRIMARY KEY, text TEXT, level TEXT NOT NULL)")
-        text = complaint(command("import", database, log))
-        assert "NOT NULL constraint failed: log_entries.level" in text
-        assert "remedy: give the columns that are not the extension's a default" in text
-
-    @pytest.mark.parametrize(
-        ("damage", "problem"),
-        [
-            (lambda _: b"no gzip", "Not a gzipped file"),
-            (lambda content: content[: len(content) // 2], "ended before the end"),
-            (lambda content: content[:20] + b"\xff" * 20 + content[40:], "Error -3 while decompressing"),
-        ],
-    )
-    def test_a_damaged_gz_is_named_and_nothing_of_it_is_in(self, tmp_path, damage, problem):
-        lines = "".join(f"line {n * n}\n" for n in range(10_000))
-        file, database = tmp_path / "old.log.gz", tmp_path / "logs.db"
-        file.write_bytes(damage(gzip.compress(lines.encode())))
-        text = complaint(command("import", database, file))
-        assert text.startswith(f"sqlite-anomaly: {file} cannot be decompressed (")
-        assert problem in text and "rename it if it is no .gz" in text
-        assert rows(database, "SELECT count(*) FROM log_entries") == [(0,)]
-
-    def test_where_sqlite_rolled_back_by_itself_its_reason_is_told(self, tmp_path):
-        (tmp_path / "big.log").write_text("".join(f"{n:01000}\n" for n in range(10_000)))
-        program = """
-import sqlite3
-from pathlib import Path
-from sqlite_anomaly import load
-from sqlite_anomaly._logfile import import_file
-folder = Path(sys.argv[1])
-db = sqlite3.connect(folder / "logs.db", isolation_level=None)
-load(db)
-db.execute("SELECT anomaly_init()").fetchall()
-db.execute("PRAGMA max_page_count = 200").fetchall()
-try:
-    import_file(db, folder / "big.log", "big", "")
-except sqlite3.Error as error:
-    print(error, db.in_transaction)
-"""
-        assert said(python(program, str(tmp_path))) == ["database or disk is full False"]
-
-
 class TestScoring:
     """`score`, `detections`, `ack`, `watch`."""
 
@@ -175,6 +82,24 @@ class TestScoring:
         (theirs, *_) = (detection["id"] for detection in listed if detection["tenant_id"] == "acme")
         assert "for this tenant" in complaint(command("ack", database, theirs))
         assert said(command("ack", database, theirs, *tenant)) == [f"acknowledged {theirs}"]
+
+    def test_a_run_that_finds_nothing_says_what_is_pending_of_other_tenants(self, database, log, tmp_path):
+        said(command("score", database, *LEVELS))
+        for tenant in ("acme", "zebra"):
+            said(command("import", database, log, "--tenant", tenant))
+        told = "sqlite-anomaly: entries of other tenants are pending ({}): give --tenant to score those of one\n"
+        for tenant, others in (
+            ([], "4 of acme, 4 of zebra"),
+            (["--tenant", "acme"], None),
+            (["--tenant", "acme"], "4 of zebra"),
+        ):
+            done = command("score", database, *LEVELS, *tenant)
+            assert (done.returncode, done.stderr) == (0, told.format(others) if others else "")
+
+    def test_one_is_told_in_the_singular(self, tmp_path):
+        (tmp_path / "one.log").write_text("it failed failed\n")
+        database = imported(tmp_path / "one.log")
+        assert said(command("score", database, *LEVELS)) == ["1 entry scored, 1 detection"]
 
     def test_the_bundled_model_is_the_default_and_the_environment_can_name_another(self, database):
         models = []
@@ -337,6 +262,17 @@ print(completed)
         assert "/no ]0;owned where" in text
         assert not {ESCAPE, "\x07"} & {*text}
 
+    @pytest.mark.parametrize("closed", [">&-", "2>&-", ">&- 2>&-"])
+    def test_without_a_stream_to_print_to_the_work_is_done(self, database, closed):
+        call = f'"$0" "$@" {closed}'
+        for arguments in (["score", database, *LEVELS], ["detections", database]):
+            done = subprocess.run(
+                ["sh", "-c", call, COMMAND, *map(str, arguments)], env=environment(), capture_output=True, text=True,
+                timeout=PATIENCE,
+            )  # fmt: skip
+            assert (done.returncode, done.stderr) == (0, "")
+        assert rows(database, "SELECT count(*) FROM detections") == [(2,)]
+
     def test_a_reader_that_leaves_early_sees_no_traceback(self, database):
         said(command("score", database, *LEVELS))
         with closing(sqlite3.connect(database)) as connection, connection:
@@ -420,9 +356,19 @@ class TestErrors:
             assert text == f"sqlite-anomaly: there is no folder {folder}: make it, or name a file in another\n"
             text = complaint(command(name, tmp_path))
             assert text == f"sqlite-anomaly: {tmp_path} is a folder: name a file, such as {tmp_path / 'logs.db'}\n"
+            text = complaint(command(name, "/dev/null"))
+            assert text == "sqlite-anomaly: /dev/null is a device or a pipe: name the file of a database\n"
             done = command(name, "")
             assert done.returncode == 2
             assert done.stderr.endswith("argument DB: the path is empty: name a file\n")
+
+    @pytest.mark.parametrize("database", [":memory:", "file:x.db?mode=ro", "file:/x.db"])
+    def test_a_database_that_is_no_file_is_refused_and_no_file_is_made(self, tmp_path, database):
+        for name in ("init", "score"):
+            text = complaint(command(name, database, cwd=tmp_path))
+            assert text.startswith(f"sqlite-anomaly: {database} ")
+            assert ": name " in text
+        assert list(tmp_path.iterdir()) == []
 
     def test_a_variable_that_cannot_be_used(self, database):
         text = complaint(command("score", database, TURNSTONE_ANOMALY_BATCH="zero"))
@@ -538,7 +484,7 @@ class TestDoctor:
         file.unlink()
         text = self.wrong("extension", PYTHONPATH=str(package))
         assert f"there is no {file}" in text
-        assert "pip install --force-reinstall sqlite-anomaly" in text
+        assert "pip install --force-reinstall --no-deps sqlite_anomaly-*.whl" in text
 
     def test_a_file_of_the_extension_that_is_none(self, package):
         (package / "sqlite_anomaly" / f"anomaly0{SUFFIX}").write_bytes(b"no library")
@@ -559,7 +505,7 @@ class TestDoctor:
         shutil.rmtree(package / "sqlite_anomaly" / "model")
         text = self.wrong("model", PYTHONPATH=str(package))
         assert "there is no folder" in text
-        assert "pip install --force-reinstall sqlite-anomaly" in text
+        assert "pip install --force-reinstall --no-deps sqlite_anomaly-*.whl" in text
 
     @pytest.mark.parametrize("file", ["model.onnx", "tokenizer.json", "config.json"])
     def test_a_model_that_was_cut_short(self, package, file):
@@ -614,6 +560,7 @@ class TestDoctor:
     def test_a_path_without_a_database(self, tmp_path):
         folder = tmp_path / "nodir"
         assert f"there is no folder {folder}; make it" in self.wrong("database", folder / "logs.db")
+        assert "/dev/null is a device or a pipe; name the file" in self.wrong("database", "/dev/null")
         assert f"{tmp_path} is a folder; name a file" in self.wrong("database", tmp_path)
 
     @pytest.mark.parametrize(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import shlex
 import shutil
@@ -11,8 +12,9 @@ from pathlib import Path
 import pytest
 
 from conftest import ROOT
-from package import COMMAND, command, python, require_package
-from pages import code, read
+from package import COMMAND, SCRIPTS, command, environment, python, require_package, rows
+from pages import Page, code, read
+from pages import blocks as all_blocks
 
 EXAMPLES = ROOT / "python" / "examples"
 PAGES = {
@@ -21,13 +23,35 @@ PAGES = {
     "README.md": read("README.md").split("\n## Python\n")[1].split("\n## ")[0],
 }
 every_page = pytest.mark.parametrize("page", PAGES)
+GETTING_IN = "docs/getting-logs-in.md"
+# What is not run of that page, by its language, and why.
+NOT_RUN = {"nginx": "is a part of a configuration", "powershell": "is of Windows"}
+# What stands for programs that are not here, or have nothing to tell.
+STANDINS = {
+    "journalctl": "2026-06-12T13:08:01+0200 web-1 sshd[1]: session opened for user ada",
+    "docker": "2026-06-12T13:08:01.123456789Z listening on :8080",
+    "kubectl": "2026-06-12T13:08:01.123456789Z listening on :8080",
+}
+TRACE = """2026-06-12 13:08:01,123 ERROR order 4711 failed
+Traceback (most recent call last):
+  File "shop.py", line 12, in order
+    raise ValueError("no such article")
+ValueError: no such article
+2026-06-12 13:08:02,456 INFO order 4712 done
+"""
+JSON_LINES = """{"time":"2026-06-12T13:08:01Z","level":"error","msg":"pool exhausted"}
+{"time":"2026-06-12T13:08:02Z","level":"info","msg":"two\\nlines"}
+{"time":"2026-06-12T13:08:03Z","level":"info","msg":"done"}
+"""
 # What each example prints, the first time and the second.
 PRINTED = {
     "with_sqlite3.py": ["2 1\nSECURITY_ANOMALY Failed password for root from 203.0.113.9 port 22 ssh2\n",
                         "0 0\nSECURITY_ANOMALY Failed password for root from 203.0.113.9 port 22 ssh2\n"],
+    "with_aiosqlite.py": ["SYSTEM_FAILURE\n"] * 2,
     "with_apsw.py": ["SYSTEM_FAILURE\n"] * 2,
     "with_pysqlite3.py": ["SYSTEM_FAILURE\n"] * 2,
     "with_sqlalchemy.py": ["HARDWARE_ISSUE smartd: /dev/sdc, 8 Currently unreadable (pending) sectors\n"] * 2,
+    "with_sqlalchemy_async.py": ["SYSTEM_FAILURE\n"] * 2,
     "with_turnstone.py": ["1 1 False None\nERROR Failed password for root from 203.0.113.9\n", "0 0 False None\n"],
 }  # fmt: skip
 
@@ -89,6 +113,27 @@ def test_the_commands_of_a_page_print_what_it_shows(page, folder):
         assert (name, done.returncode, done.stderr) == (COMMAND.name, 0, "")
         if shown:
             assert counted(done.stdout) == counted(shown)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="the page is of Linux")
+def test_the_blocks_of_getting_logs_in_do_what_they_show(folder):
+    (folder / "trace.log").write_text(TRACE, encoding="utf-8")
+    (folder / "app.jsonl").write_text(JSON_LINES, encoding="utf-8")
+    for name, line in STANDINS.items():
+        (folder / name).write_text(f"#!/bin/sh\necho '{line}'\n", encoding="utf-8")
+        (folder / name).chmod(0o755)
+    path = os.pathsep.join([str(folder), str(SCRIPTS), os.environ["PATH"]])
+    session = Page(folder, {"$HOME/logs": str(folder)}, environment(PATH=path))
+    try:
+        for block in all_blocks(GETTING_IN):
+            if block.language not in NOT_RUN:
+                session.run(block)
+    finally:
+        session.close()
+    counts = "SELECT source_id, count(*), count(timestamp_iso) FROM log_entries GROUP BY 1 ORDER BY 1"
+    assert rows(folder / "logs.db", counts) == [
+        ("api.log", 1, 1), ("app", 3, 3), ("app.log", 428, 428), ("journal", 1, 1), ("orders", 2, 2), ("web.log", 1, 1)
+    ]  # fmt: skip
 
 
 def counted(text: str) -> str:

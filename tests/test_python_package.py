@@ -98,6 +98,63 @@ DRIVERS = {
 every_driver = pytest.mark.parametrize("driver", DRIVERS)
 
 
+AWAITED = """
+import asyncio, sqlite_anomaly
+
+async def load_anomaly(db):
+    await db.enable_load_extension(True)
+    await db.load_extension(sqlite_anomaly.loadable_path())
+    await db.enable_load_extension(False)
+
+def refused(connection):
+    try:
+        sqlite_anomaly.load(connection)
+    except sqlite_anomaly.SqliteAnomalyError as error:
+        print(error)
+
+async def version(db):
+    refused(db)
+    try:
+        await load_anomaly(db)
+        cursor = await db.execute("SELECT anomaly_version()")
+        print(*await cursor.fetchone())
+    finally:
+        await (db.aclose() if hasattr(db, "aclose") else db.close())
+"""
+OF_AIOSQLITE = """
+import aiosqlite
+async def main():
+    await version(await aiosqlite.connect(":memory:"))
+asyncio.run(main())
+"""
+OF_APSW = """
+import apsw.aio
+async def main():
+    with apsw.aio.contextvar_set(apsw.async_controller, apsw.aio.AsyncIO):
+        await version(await apsw.Connection.as_async(":memory:"))
+asyncio.run(main())
+"""
+OF_SQLALCHEMY = """
+from sqlalchemy import event, text
+from sqlalchemy.ext.asyncio import create_async_engine
+async def main():
+    engine = create_async_engine("sqlite+aiosqlite://")
+    @event.listens_for(engine.sync_engine, "connect")
+    def connected(connection, record):
+        refused(connection)
+        connection.run_async(load_anomaly)
+    async with engine.connect() as connection:
+        print(await connection.scalar(text("SELECT anomaly_version()")))
+    await engine.dispose()
+asyncio.run(main())
+"""
+ASYNCHRONOUS = [
+    (OF_AIOSQLITE, "aiosqlite.core"),
+    (OF_APSW, "apsw"),
+    (OF_SQLALCHEMY, "sqlalchemy.dialects.sqlite.aiosqlite"),
+]
+
+
 class TestLoading:
     """`load()` and `loadable_path()`."""
 
@@ -146,6 +203,14 @@ except TypeError as error:
     print(error)
 """
         assert answers(program) == [f"give an open connection of sqlite3, pysqlite3 or apsw, not {kind}"]
+
+    @pytest.mark.parametrize(("connect", "module"), ASYNCHRONOUS)
+    def test_a_connection_that_must_be_awaited_is_refused_and_the_way_out_is_one(self, connect, module):
+        told, *versions = answers(AWAITED + connect)
+        assert told.startswith(f"a connection of {module} is asynchronous, and load() awaits nothing: ")
+        assert "await db.load_extension(sqlite_anomaly.loadable_path())" in told
+        assert "connection.run_async(function)" in told
+        assert versions == answers("import sqlite_anomaly; print(sqlite_anomaly.__version__)")
 
     def test_the_path_is_the_one_that_sqlite_takes(self):
         (path,) = answers("import sqlite_anomaly; print(sqlite_anomaly.loadable_path())")

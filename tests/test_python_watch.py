@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import signal
 import sqlite3
 import subprocess
@@ -141,6 +142,23 @@ def test_watch_can_be_stopped_while_another_program_holds_its_lock(database):
     assert watch.returncode == 0
 
 
+@pytest.mark.parametrize("replaced", [False, True])
+def test_watch_ends_when_its_database_is_no_longer_there(database, replaced):
+    with running("watch", database, *LEVELS, "--interval", "0.1", "--json") as watch:
+        for _ in range(2):
+            watch.stdout.readline()
+        twin = database.with_name("twin.db")
+        shutil.copy(database, twin)
+        database.unlink()
+        if replaced:
+            twin.rename(database)
+        _, errors = watch.communicate(timeout=PATIENCE)
+    assert errors == (
+        f"sqlite-anomaly: {database}: the file of the database was moved or deleted: watch it where it is now\n"
+    )
+    assert watch.returncode == 1
+
+
 def test_watch_outlives_a_long_lock_of_another_program(database):
     said(command("score", database, *LEVELS))
     with running(
@@ -155,6 +173,21 @@ def test_watch_outlives_a_long_lock_of_another_program(database):
         watch.send_signal(signal.SIGINT)
         watch.communicate(timeout=PATIENCE)
     assert watch.returncode == 0
+
+
+@pytest.mark.parametrize("module", ["sqlite_anomaly", "rich"])
+def test_ctrl_c_while_the_command_starts_shows_no_traceback(database, tmp_path, module):
+    program = """
+import importlib.abc, os, signal, sys
+class Interrupt(importlib.abc.MetaPathFinder):
+    def find_spec(self, name, path, target=None):
+        if name == MODULE:
+            os.kill(os.getpid(), signal.SIGINT)
+sys.meta_path.insert(0, Interrupt())
+"""
+    (tmp_path / "sitecustomize.py").write_text(program.replace("MODULE", repr(module)), encoding="utf-8")
+    done = command("score", database, PYTHONPATH=str(tmp_path))
+    assert (done.returncode, done.stdout, done.stderr) == (-signal.SIGINT, "", "")
 
 
 def test_ctrl_c_ends_a_long_run_at_once_and_keeps_what_was_committed(tmp_path):

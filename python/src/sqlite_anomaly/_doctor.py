@@ -23,7 +23,7 @@ from sqlite_anomaly._drivers import (
     error_code,
 )
 from sqlite_anomaly._loading import load, loadable_path
-from sqlite_anomaly.errors import SqliteAnomalyError
+from sqlite_anomaly.errors import REINSTALL, SqliteAnomalyError
 
 OLDEST_SQLITE = (3, 34, 1)
 FIRST_TELLTALE_RUNTIME = (1, 29)
@@ -69,10 +69,16 @@ def examine(database: Path | None, configure: Callable[[Any], None]) -> Iterator
 
 def obstacle(database: Path, *, create: bool = False) -> tuple[str, str] | None:
     """Why no database can be opened, or made, at a path, and the remedy."""
+    if str(database) == ":memory:":
+        return ":memory: would be gone when the command ends", "name a file"
+    if str(database).startswith("file:"):
+        return f"{database} is a URI", "name the file itself, such as logs.db"
     if database.is_dir():
         return f"{database} is a folder", f"name a file, such as {database / 'logs.db'}"
     if not database.parent.is_dir():
         return f"there is no folder {database.parent}", "make it, or name a file in another"
+    if database.exists() and not database.is_file():
+        return f"{database} is a device or a pipe", "name the file of a database"
     if not create and not database.is_file():
         return f"there is no file {database}", f"sqlite-anomaly init {database} makes it"
     return None
@@ -111,8 +117,7 @@ def _extension(driver: Driver) -> Generator[Finding, None, Any]:
     try:
         load(connection)
     except (SqliteAnomalyError, driver.error) as error:
-        reinstall = "install the package again: pip install --force-reinstall --no-deps sqlite-anomaly"
-        remedy = variable_remedy(str(error)) or reinstall
+        remedy = variable_remedy(str(error)) or f"install the package again: {REINSTALL}"
         yield Finding("extension", False, str(error), "" if isinstance(error, SqliteAnomalyError) else remedy)
         return None
     ((version,),) = connection.execute("SELECT anomaly_version()").fetchall()
@@ -153,7 +158,7 @@ def _model_remedy(problem: str, model: str) -> str:
         return f"{unset if os.environ.get('TURNSTONE_ANOMALY_DEVICE') else ''}give --device cpu"
     if model == os.environ.get("TURNSTONE_ANOMALY_MODEL"):
         return "unset the environment variable TURNSTONE_ANOMALY_MODEL, or name another in it or with --model"
-    return "name another with --model, or install the package again: pip install --force-reinstall sqlite-anomaly"
+    return f"name another with --model, or install the package again: {REINSTALL}"
 
 
 def _runtime(library: str) -> Finding:

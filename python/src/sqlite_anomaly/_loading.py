@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import sys
+from inspect import iscoroutinefunction
 from pathlib import Path
 from typing import Any
 
 from sqlite_anomaly._drivers import MODULES
-from sqlite_anomaly.errors import ExtensionLoadingUnavailable, ExtensionMissing
+from sqlite_anomaly.errors import AsynchronousConnection, ExtensionLoadingUnavailable, ExtensionMissing
 
 SUFFIX = {"darwin": ".dylib", "win32": ".dll"}.get(sys.platform, ".so")
 
@@ -27,6 +28,8 @@ def load(connection: Any, *, model: str | None = None) -> None:
     `model` configures one, too: "bundled" is the one that comes with this package, a folder or a hub id names another.
     The loading of extensions is allowed for that moment only.
     """
+    if _is_asynchronous(connection):
+        raise AsynchronousConnection(type(connection))
     enable = getattr(connection, "enable_load_extension", None)
     if enable is None:
         if not _is_of_a_driver(type(connection)):
@@ -40,6 +43,12 @@ def load(connection: Any, *, model: str | None = None) -> None:
         enable(False)
     if model is not None:
         connection.execute("SELECT anomaly_config('model', ?)", (model,)).fetchall()
+
+
+def _is_asynchronous(connection: Any) -> bool:
+    """Whether it is aiosqlite's, SQLAlchemy's of one, or apsw's."""
+    enable = getattr(connection, "enable_load_extension", None)
+    return iscoroutinefunction(enable) or hasattr(connection, "run_async") or getattr(connection, "is_async", False)
 
 
 def _is_of_a_driver(kind: type) -> bool:

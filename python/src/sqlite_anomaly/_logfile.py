@@ -2,68 +2,77 @@
 
 from __future__ import annotations
 
-import gzip
 import hashlib
-import zlib
-from collections.abc import Iterator
+import os
+import re
+from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from sqlite_anomaly._drivers import transaction
-from sqlite_anomaly.errors import SqliteAnomalyError
+from sqlite_anomaly._textfile import STANDARD_INPUT, lines, open_twice
 
 # OR IGNORE would leave out, too, the lines that a constraint of the table does not permit.
 INSERT = """
-INSERT INTO log_entries (id, tenant_id, source_id, ingest_time, text) VALUES (?, ?, ?, ?, ?) ON CONFLICT DO NOTHING
+INSERT INTO log_entries (id, tenant_id, source_id, ingest_time, timestamp_iso, text)
+VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING
 """
+# ISO 8601, with what programs make of it: a space for the T, a comma before the fraction, a zone by itself.
+TIME = re.compile(
+    r"\[?(\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d(?:[.,]\d+)?)(?!\d)(?: ?(Z|UTC|GMT|[+-]\d\d:?\d\d)\b|([+-]\d\d)\b)?",
+    re.ASCII,
+)
 
 
-class NotDecompressed(SqliteAnomalyError):
-    """A .gz that is none, or is damaged."""
-
-    def __init__(self, path: Path, error: Exception) -> None:
-        super().__init__(
-            f"{path} cannot be decompressed ({error}): fetch it anew if it was cut short, or rename it if it is no .gz"
-        )
-
-
-def import_file(connection: Any, path: Path, source: str, tenant_id: str) -> tuple[int, int]:
+def import_file(connection: Any, path: Path, source: str | None, tenant_id: str) -> tuple[int, int]:
     """Inserts the lines of a file, as a whole or not at all; counts the lines it has, and those that were new."""
     now = datetime.now(UTC).isoformat()
-    lines = 0
-    with transaction(connection):
+    source = source or name_of(path)
+    count = 0
+    # A pipe is read to its end before the database is locked.
+    with open_twice(path) as (file, identity), transaction(connection):
         before = _count(connection)
-        for identifier, text in entries(path, tenant_id):
-            connection.execute(INSERT, (identifier, tenant_id, source, now, text))
-            lines += 1
+        for identifier, text in entries(lines(file, path), identity, tenant_id):
+            connection.execute(INSERT, (identifier, tenant_id, source, now, time_of(text), text))
+            count += 1
         new = _count(connection) - before
-    return lines, new
+    return count, new
 
 
-def entries(path: Path, tenant_id: str) -> Iterator[tuple[str, str]]:
+def name_of(path: Path) -> str:
+    """What the entries of a file have as their source."""
+    return "stdin" if path == STANDARD_INPUT else os.fsencode(path.name).decode("utf-8", "replace")
+
+
+def entries(lines: Iterable[str], identity: str, tenant_id: str) -> Iterator[tuple[str, str]]:
     """The id and the text of each line that is not blank.
 
-    The id is made of the tenant, the file's path, the line's place in it and its text: it stays when the file grows,
-    and a line of a file that took the place of another has one of its own.
+    The id is made of the tenant, the file's identity and all that stands in the file up to the line's end: it stays
+    when the file grows or is renamed, and a line has another one where anything before it is different.
     """
-    file_identity = f"{tenant_id}\0{path.resolve()}".encode("utf-8", "surrogateescape")
-    offset = 0
-    for line in _lines(path):
-        text = line.rstrip(b"\r\n")
+    content = hashlib.sha256(f"{tenant_id}\0{identity}\0".encode())
+    for line in lines:
+        text = line.rstrip("\r\n")
+        content.update(text.encode())
         if text.strip():
-            identity = hashlib.sha256(b"%b\0%d\0%b" % (file_identity, offset, text))
-            yield identity.hexdigest()[:32], text.decode("utf-8", "replace")
-        offset += len(line)
+            yield content.hexdigest()[:32], text
+        content.update(line[len(text) :].encode())
 
 
-def _lines(path: Path) -> Iterator[bytes]:
-    """The lines of a file, decompressed where its name says that it is compressed."""
+def time_of(text: str) -> str | None:
+    """The time that a line begins with, in UTC; one without an offset is of this machine's time zone."""
+    found = TIME.match(text)
+    if not found:
+        return None
+    time, zone, hours = found.groups()
+    offset = "Z" if zone in ("UTC", "GMT") else zone or hours or ""
     try:
-        with gzip.open(path) if path.suffix == ".gz" else path.open("rb") as file:
-            yield from file
-    except (gzip.BadGzipFile, EOFError, zlib.error) as error:
-        raise NotDecompressed(path, error) from error
+        moment = datetime.fromisoformat(time + offset)
+        return moment.astimezone(UTC).isoformat(timespec="microseconds")
+    except (ValueError, OverflowError, OSError):
+        # There is no such day, or it is beyond what the system's calendar has.
+        return None
 
 
 def _count(connection: Any) -> int:

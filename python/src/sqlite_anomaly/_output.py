@@ -31,6 +31,13 @@ def one_line(value: object) -> str:
     return "".join(character if character.isprintable() else " " for character in text)
 
 
+def counted(number: int, what: str) -> str:
+    """A number of things, named in the singular by their first word."""
+    noun, *rest = what.split(" ", 1)
+    plural = noun if number == 1 else f"{noun.removesuffix('y')}{'ies' if noun.endswith('y') else 's'}"
+    return " ".join([str(number), plural, *rest])
+
+
 class Output:
     """Where the command prints to."""
 

@@ -8,19 +8,22 @@ import time
 from argparse import Namespace
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 from sqlite_anomaly._drivers import driver_errors, is_busy
 from sqlite_anomaly._listing import since
-from sqlite_anomaly._output import Output, one_line
+from sqlite_anomaly._output import Output, counted, one_line
 from sqlite_anomaly._running import run
-from sqlite_anomaly._session import hurry, observer, open_database, told
+from sqlite_anomaly._session import CommandError, hurry, observer, open_database, told
 
 SCORED = "SELECT value FROM anomaly_status() WHERE key = 'scored'"
 # A detection bears the time before its commit, which may wait as long as another program's busy_timeout_ms (30 s).
 OVERLAP = timedelta(seconds=60)
+# SQLite would go on with a file that nobody else sees.
+GONE = "the file of the database was moved or deleted: watch it where it is now"
 
 
 def watch(options: Namespace, output: Output) -> int:
@@ -28,8 +31,11 @@ def watch(options: Namespace, output: Output) -> int:
     _interrupt_once()
     with open_database(options) as connection, observer(options) as onlooker:
         lookout = Lookout(onlooker, output, options.interval)
+        file = _file(options.database)
         try:
             while True:
+                if _file(options.database) != file:
+                    raise CommandError(f"{options.database}: {GONE}")
                 with _patience():
                     run(connection, lookout.tick)
                 lookout.look()
@@ -38,7 +44,8 @@ def watch(options: Namespace, output: Output) -> int:
             lookout.look()
             hurry(connection)
             scored = told(connection, SCORED) or 0
-            print(f"stopped: {scored} entries scored, {lookout.detected} detections", file=sys.stderr)
+            sums = f"{counted(scored, 'entry scored')}, {counted(lookout.detected, 'detection')}"
+            print(f"stopped: {sums}", file=sys.stderr)
     return 0
 
 
@@ -78,6 +85,14 @@ class Lookout:
         self.detected += len(new)
         self._output.detection_lines(new)
         self._since, self._shown = max(self._since, stamp(began - OVERLAP)), {row["id"] for row in rows}
+
+
+def _file(path: Path) -> tuple[int, int] | None:
+    """What tells the file at a path apart from another that takes its place; `None` where there is none."""
+    with suppress(FileNotFoundError, NotADirectoryError):
+        status = path.stat()
+        return status.st_dev, status.st_ino
+    return None
 
 
 def _interrupt_once() -> None:

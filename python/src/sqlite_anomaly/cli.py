@@ -14,38 +14,43 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from importlib.metadata import version
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from sqlite_anomaly._doctor import examine, variable_remedy
 from sqlite_anomaly._drivers import driver_errors, transaction
 from sqlite_anomaly._listing import kinds, newest
 from sqlite_anomaly._logfile import import_file
-from sqlite_anomaly._output import Output, is_terminal, one_line
+from sqlite_anomaly._output import Output, counted, is_terminal, one_line
 from sqlite_anomaly._running import run, run_visibly
 from sqlite_anomaly._scoring import ScoringResult
 from sqlite_anomaly._session import CommandError, configure, open_database, value_of
+from sqlite_anomaly._textfile import NotText
 from sqlite_anomaly._watching import watch
 from sqlite_anomaly.errors import SqliteAnomalyError
 
 # An aggregate: a row where there is no such detection, too.
 NOTES = "SELECT max(notes) FROM detections WHERE id = ?"
 # How the extension says a remedy itself, which `doctor` could not better.
+# Who has what a run of this tenant leaves.
+OTHERS = """
+SELECT tenant_id, count(*) FROM log_entries
+WHERE anomaly_scored_at IS NULL AND tenant_id NOT IN ('', anomaly_config('tenant_id')) GROUP BY tenant_id ORDER BY 1
+"""
 REMEDIES = [
     "give 'bundled'", "is called 'bundled'", "allowed is", "anomaly_config('device', 'cpu')",
     "rename it, or keep the logs in another database", "give the view another name",
 ]  # fmt: skip
 Command = Callable[[Namespace, Output], int]
 Number = TypeVar("Number", int, float)
+FEW = 5
 INTERRUPTED = 128 + signal.SIGINT
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Runs the command; gives its exit status."""
-    if isinstance(sys.stdout, io.TextIOWrapper):
-        # A log may hold what this terminal's encoding has no sign for.
-        sys.stdout.reconfigure(errors="replace")
-    options = _parser().parse_args(arguments)
+    _provide_streams()
     try:
+        options = _parser().parse_args(arguments)
         return int(options.run(options, Output(as_json=options.json)))
     except KeyboardInterrupt:
         return INTERRUPTED
@@ -54,11 +59,19 @@ def main(arguments: Sequence[str] | None = None) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
     except OSError as error:
-        return _complain(f"{error.filename}: {error.strerror}" if error.filename else str(error))
+        return _complain(_told(error))
     except SqliteAnomalyError as error:
         return _complain(str(error))
     except driver_errors() as error:
         return _complain(f"{options.database}: {error}", _remedy(str(error), options.database))
+
+
+def _provide_streams() -> None:
+    """Lets everything be printed, also where this process was given no stream, or one that has not every sign."""
+    sys.stdout = sys.stdout or open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115
+    sys.stderr = sys.stderr or open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="replace")
 
 
 def _complain(problem: str, remedy: str = "") -> int:
@@ -66,6 +79,10 @@ def _complain(problem: str, remedy: str = "") -> int:
         if line:
             print(one_line(line), file=sys.stderr)
     return 1
+
+
+def _told(error: OSError) -> str:
+    return f"{error.filename}: {error.strerror}" if error.filename else str(error)
 
 
 def _remedy(problem: str, database: Path) -> str:
@@ -91,6 +108,13 @@ def _within(kind: type[Number], low: float, high: float, what: str) -> Callable[
     return read
 
 
+def _text(text: str) -> str:
+    with suppress(UnicodeEncodeError):
+        text.encode()
+        return text
+    raise ArgumentTypeError(f"cannot be {text!r}: its bytes are no UTF-8")
+
+
 def _path(text: str) -> Path:
     if not text:
         raise ArgumentTypeError("the path is empty: name a file")
@@ -105,11 +129,13 @@ def _parser() -> Parser:
     common = Parser(add_help=False)
     common.add_argument("--json", action="store_true", help="print JSON lines")
     tenant = Parser(add_help=False)
-    tenant.add_argument("--tenant", metavar="ID", help="whose rows, beside those of none")
+    tenant.add_argument("--tenant", metavar="ID", type=_text, help="whose rows, beside those of none")
     model = Parser(add_help=False)
     default = os.environ.get("TURNSTONE_ANOMALY_MODEL") or "bundled"
-    model.add_argument("--model", default=default, help="'bundled', a folder or a hub id (default: %(default)s)")
-    model.add_argument("--device", help="where the model runs: cpu, cuda, … (default: cpu)")
+    model.add_argument(
+        "--model", default=default, type=_text, help="'bundled', a folder or a hub id (default: %(default)s)"
+    )
+    model.add_argument("--device", type=_text, help="where the model runs: cpu, cuda, … (default: cpu)")
     scoring = Parser(add_help=False)
     share = _within(float, 0, 1, "a number")
     scoring.add_argument("--threshold", type=share, metavar="0…1", help="the lowest score detected (default: 0.75)")
@@ -124,8 +150,15 @@ def _parser() -> Parser:
 
     add("init", _init, "Make the tables, or bring them up to date")
     command = add("import", _import, "Insert the lines of log files that are not in it yet", tenant)
-    command.add_argument("files", metavar="LOGFILE", type=_path, nargs="+", help="a text file, or a .gz of one")
-    command.add_argument("--source", metavar="NAME", help="the source_id of the entries (default: the file's name)")
+    command.add_argument(
+        "files",
+        metavar="LOGFILE",
+        type=_path,
+        nargs="+",
+        help="a text file, one compressed by gzip, xz or bzip2, or - for standard input",
+    )
+    names = "the source_id of the entries (default: the file's name)"
+    command.add_argument("--source", metavar="NAME", type=_text, help=names)
     add("score", _score, "Score all entries that are pending", model, scoring, tenant)
     command = add("watch", watch, "Score what arrives and print what is found, until Ctrl-C", model, scoring, tenant)
     seconds = _within(float, 0.1, 86400, "a number of seconds")
@@ -134,11 +167,11 @@ def _parser() -> Parser:
     rows = _within(int, 0, 2**63 - 1, "a whole number of rows")
     command.add_argument("--limit", type=rows, default=100, metavar="ROWS", help="at most so many (default: 100)")
     command.add_argument("--unacked", action="store_true", help="only those that nobody has acknowledged")
-    command.add_argument("--label", help="only those of this label")
-    command.add_argument("--scorer", help="only those of this scorer")
+    command.add_argument("--label", type=_text, help="only those of this label")
+    command.add_argument("--scorer", type=_text, help="only those of this scorer")
     command = add("ack", _ack, "Acknowledge a detection", tenant)
-    command.add_argument("id", metavar="ID", help="the id of the detection")
-    command.add_argument("--notes", help="what is to be remembered of it (default: the notes it has)")
+    command.add_argument("id", metavar="ID", type=_text, help="the id of the detection")
+    command.add_argument("--notes", type=_text, help="what is to be remembered of it (default: the notes it has)")
     add("doctor", _doctor, "Look for what is wrong, and say how to mend it", model, tenant, database="?")
     return parser
 
@@ -154,10 +187,20 @@ def _import(options: Namespace, output: Output) -> int:
     with open_database(options, create=True) as connection:
         value_of(connection, "SELECT anomaly_init()")
         tenant_id = value_of(connection, "SELECT anomaly_config('tenant_id')")
+        status = 0
         for path in options.files:
-            lines, new = import_file(connection, path, options.source or path.name, tenant_id)
-            output.record({"file": str(path), "lines": lines, "new": new}, f"{path}: {lines} lines, {new} of them new")
-    return 0
+            try:
+                lines, new = import_file(connection, path, options.source, tenant_id)
+            except KeyboardInterrupt:
+                print(one_line(f"interrupted: nothing of {path} is in; import it again"), file=sys.stderr)
+                raise
+            except (OSError, NotText) as error:
+                # The others can be read nevertheless.
+                status = _complain(_told(error) if isinstance(error, OSError) else str(error))
+                continue
+            sentence = f"{path}: {counted(lines, 'line')}, {new} of them new"
+            output.record({"file": str(path), "lines": lines, "new": new}, sentence)
+    return status
 
 
 def _score(options: Namespace, output: Output) -> int:
@@ -167,6 +210,8 @@ def _score(options: Namespace, output: Output) -> int:
                 result = run_visibly(connection, options)
             else:
                 result = run(connection)
+            if not result.batches:
+                _tell_of_others(connection)
     except KeyboardInterrupt:
         print("interrupted: what was committed stays; run it again for the rest", file=sys.stderr)
         raise
@@ -174,11 +219,20 @@ def _score(options: Namespace, output: Output) -> int:
     return 0
 
 
+def _tell_of_others(connection: Any) -> None:
+    """Says what is pending of tenants that were not asked for."""
+    pending = connection.execute(OTHERS).fetchall()
+    if pending:
+        shown = ", ".join(f"{count} of {tenant}" for tenant, count in pending[:FEW]) + (", …" if pending[FEW:] else "")
+        remedy = "give --tenant to score those of one"
+        print(one_line(f"sqlite-anomaly: entries of other tenants are pending ({shown}): {remedy}"), file=sys.stderr)
+
+
 def _sentence(result: ScoringResult) -> str:
     if result.skipped:
         return "skipped: no model is configured"
     failed = f", {result.failed} could not be scored ({result.error})" if result.failed else ""
-    return f"{result.scored} entries scored, {result.detections} detections{failed}"
+    return f"{counted(result.scored, 'entry scored')}, {counted(result.detections, 'detection')}{failed}"
 
 
 def _detections(options: Namespace, output: Output) -> int:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+# By its file: no package index need have it.
+REINSTALL = "pip install --force-reinstall --no-deps sqlite_anomaly-*.whl, the file of its wheel"
+
 
 class SqliteAnomalyError(Exception):
     """What this package has to say; its text names the remedy."""
@@ -19,6 +22,18 @@ class ExtensionLoadingUnavailable(SqliteAnomalyError):
         )
 
 
+class AsynchronousConnection(SqliteAnomalyError):
+    """A connection whose methods must be awaited."""
+
+    def __init__(self, kind: type) -> None:
+        super().__init__(
+            f"a connection of {kind.__module__} is asynchronous, and load() awaits nothing: load the extension by await "
+            "db.enable_load_extension(True), await db.load_extension(sqlite_anomaly.loadable_path()) and await "
+            "db.enable_load_extension(False), where db is the connection of aiosqlite or apsw; in SQLAlchemy's event 'connect', "
+            "connection.run_async(function) calls an async function of yours with it"
+        )
+
+
 def told_in(program: str, error: Exception) -> str:
     """What a program says of an error that takes pysqlite3 by itself where it can."""
     if isinstance(error, ExtensionLoadingUnavailable):
@@ -30,6 +45,4 @@ class ExtensionMissing(SqliteAnomalyError):
     """The package lacks the file of the extension."""
 
     def __init__(self, file: str) -> None:
-        super().__init__(
-            f"there is no {file}: install the wheel of this platform, pip install --force-reinstall sqlite-anomaly"
-        )
+        super().__init__(f"there is no {file}: install the wheel of this platform, {REINSTALL}")

@@ -12,7 +12,7 @@ from sqlite_utils import hookimpl
 from sqlite_utils.utils import sqlite3
 
 from sqlite_anomaly import SqliteAnomalyError, load, score_pending
-from sqlite_anomaly._output import one_line
+from sqlite_anomaly._output import counted, one_line
 from sqlite_anomaly.errors import told_in
 
 FUNCTIONS = [
@@ -63,7 +63,7 @@ def register_commands(cli: click.Group) -> None:
             _load(connection, model)
             connection.execute("SELECT anomaly_init()").fetchall()
             result = score_pending(connection, threshold=threshold)
-        click.echo(f"{result.scored} scored, {result.detections} detections, {result.failed} failed")
+        click.echo(f"{result.scored} scored, {counted(result.detections, 'detection')}, {result.failed} failed")
         if result.error:
             click.echo(one_line(result.error), err=True)
 
