@@ -310,7 +310,7 @@ def test_a_datasette_that_would_lift_the_limits_is_refused(logs, monkeypatch):
 
 def test_the_page_shows_every_detection(site, logs):
     html = site.get(PAGE).text
-    found = query(logs, "SELECT id, anomaly_label FROM detections ORDER BY timestamp_iso DESC, id")
+    found = query(logs, "SELECT id, anomaly_label FROM detections ORDER BY timestamp_iso DESC, id DESC")
     assert len(found) > 40
     assert rows_of(html) == [{"id": identifier, "label": label} for identifier, label in found]
     assert f"<dt>detections</dt><dd>{len(found)}</dd>" in html
@@ -367,7 +367,7 @@ def test_nothing_comes_from_elsewhere_and_no_script_is_needed(site):
 def test_filters_choose_rows_and_bars_alike(site, logs, filters, condition):
     query(logs, "UPDATE detections SET acknowledged = 1 WHERE source_id LIKE '%1'")
     html = site.get(f"{PAGE}?{urlencode(filters)}").text
-    expected = query(logs, f"SELECT id FROM detections WHERE {condition} ORDER BY timestamp_iso DESC, id")
+    expected = query(logs, f"SELECT id FROM detections WHERE {condition} ORDER BY timestamp_iso DESC, id DESC")
     assert 0 < len(expected) < len(query(logs, "SELECT id FROM detections"))
     assert [row["id"] for row in rows_of(html)] == [identifier for (identifier,) in expected]
     assert bars_of(html).total() == len(expected)

@@ -198,6 +198,19 @@ class TestScoring:
         columns = [name for _, name, *_ in rows(database, "PRAGMA table_info(detections)")]
         assert [list(line) for line in lines] == [columns] * 2
 
+    @pytest.mark.parametrize("limit", [1, 2, 5, 100])
+    def test_of_a_batch_the_newest_messages_come_first(self, database, limit):
+        hours = [7, 9, 8, None, None, 6]
+        with closing(sqlite3.connect(database)) as connection, connection:
+            connection.execute("DELETE FROM log_entries")
+            times = [hour and f"2026-06-12T0{hour}:00:00Z" for hour in hours]
+            entries = [(f"e{number}", time) for number, time in enumerate(times)]
+            insert = "INSERT INTO log_entries (id, ingest_time, timestamp_iso, text) VALUES (?, 'now', ?, 'it failed failed')"
+            connection.executemany(insert, entries)
+        said(command("score", database, *LEVELS))
+        listed = [json.loads(line) for line in said(command("detections", database, "--json", "--limit", limit))]
+        assert [line["entry_id"] for line in listed] == ["e1", "e2", "e0", "e5", "e4", "e3"][:limit]
+
     def test_where_nothing_matches_it_says_what_there_is(self, database):
         said(command("score", database, *LEVELS))
         done = command("detections", database, "--label", "eror")

@@ -139,12 +139,12 @@ class Detections:
 
     async def criticals(self) -> list[Any]:
         """The latest whose severity is CRITICAL."""
-        sql = f"{SHOWN} {self._where} AND severity = 'CRITICAL' ORDER BY found.time DESC, id LIMIT {CRITICALS}"
+        sql = f"{SHOWN} {self._where} AND severity = 'CRITICAL' ORDER BY found.time DESC, id DESC LIMIT {CRITICALS}"
         return await self._rows(sql)
 
     async def page(self, number: int) -> tuple[list[Any], bool]:
         """A page of the latest, counted from 1, and whether there is another."""
-        sql = f"{SHOWN} {self._where} ORDER BY found.time DESC, id LIMIT :most OFFSET :skipped"
+        sql = f"{SHOWN} {self._where} ORDER BY found.time DESC, id DESC LIMIT :most OFFSET :skipped"
         rows = await self._rows(sql, most=PAGE + 1, skipped=(number - 1) * PAGE)
         return rows[:PAGE], len(rows) > PAGE
 
