@@ -473,7 +473,7 @@ def test_only_rows_of_the_tenant_and_of_none_are_shown(tmp_path, make_site, monk
         insert(path, id=tenant or "none", tenant_id=tenant)
     assert [row["id"] for row in rows_of(make_site(path).get(PAGE).text)] == ["none"]
     monkeypatch.setenv("TURNSTONE_TENANT_ID", "acme")
-    assert [row["id"] for row in rows_of(make_site(path).get(PAGE).text)] == ["acme", "none"]
+    assert [row["id"] for row in rows_of(make_site(path).get(PAGE).text)] == ["none", "acme"]
 
 
 def test_a_database_without_the_tables_says_what_to_run(tmp_path, make_site):
