@@ -354,16 +354,19 @@ def test_of_a_batch_the_newest_messages_come_first(known):
     assert times == ["2026-06-12T10:05"] * 3 + ["2026-06-12T07:59", "2026-06-10T08:30"]
 
 
-def test_the_readme_s_lines_for_python_run(open_known, monkeypatch):
-    monkeypatch.chdir(ROOT)
+def test_the_readme_s_lines_for_python_run(known, tmp_path, monkeypatch):
+    shutil.copytree(SQL, tmp_path / "sql")
+    known.rename(tmp_path / "logs.db")
+    monkeypatch.chdir(tmp_path)
     query, script = code("sql/README.md", "python")
-    names = {"db": open_known}
+    names = {}
     exec(query, names)
     assert [source for source, *_ in names["rows"]] == []
     exec(query.replace("2026-06-13", "2026-06-12"), names)
     assert [source for source, *_ in names["rows"]] == ["vpn"]
     exec(script.replace("2026-01-01", "2026-06-12"), names)
     assert names["rows"] == [(5,)]
+    names["db"].close()
 
 
 def test_every_query_is_tested():
