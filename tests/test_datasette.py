@@ -1012,7 +1012,8 @@ DOCUMENT = "docs/datasette.md"
 
 
 def test_the_commands_of_the_documentation_run(tmp_path):
-    shutil.copy(SAMPLE, tmp_path / "app.log")
+    (tmp_path / "sql" / "demo").mkdir(parents=True)
+    shutil.copy(SAMPLE, tmp_path / "sql" / "demo")
     (options,) = code(DOCUMENT, "json")
     (tmp_path / "metadata.json").write_text(options)
     commands = [line.removeprefix("$ ") for block in code(DOCUMENT, "console") for line in block.splitlines()]
