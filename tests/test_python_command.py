@@ -513,6 +513,37 @@ class TestDoctor:
         assert "SECURITY_ANOMALY" in findings["model"]["detail"]
         assert "4 entries, 4 of them to be scored" in findings["database"]["detail"]
 
+    @pytest.mark.parametrize(
+        ("columns", "named"),
+        [
+            ("message TEXT", 'text = "message", '),
+            ("host TEXT, message TEXT", "text = COLUMN, "),
+            ("severity", "COLUMN"),
+        ],
+    )
+    def test_entries_without_a_text(self, tmp_path, columns, named):
+        database = tmp_path / "own.db"
+        rows(database, f"CREATE TABLE log_entries (id INTEGER PRIMARY KEY, {columns})")
+        said(command("init", database))
+        with closing(sqlite3.connect(database)) as connection, connection:
+            connection.executemany("INSERT INTO log_entries (id) VALUES (?)", [(1,), (2,)])
+        said_of_it = self.wrong("texts", database)
+        assert said_of_it.startswith("2 entries have no text, and cannot be scored; UPDATE log_entries SET text = ")
+        assert named in said_of_it
+
+    def test_the_remedy_of_entries_without_a_text_helps(self, tmp_path):
+        database = tmp_path / "own.db"
+        rows(database, "CREATE TABLE log_entries (id INTEGER PRIMARY KEY, message TEXT)")
+        with closing(sqlite3.connect(database)) as connection, connection:
+            connection.execute("INSERT INTO log_entries (message) VALUES ('failed failed')")
+        said(command("init", database))
+        command("score", database, *LEVELS)
+        remedy = self.findings(database)["texts"]["remedy"]
+        with closing(sqlite3.connect(database)) as connection, connection:
+            connection.execute(remedy)
+        assert said(command("score", database, *LEVELS)) == ["1 entries scored, 1 detections"]
+        assert "texts" not in self.findings(database, status=0)
+
     def test_in_words(self, tmp_path):
         done = command("doctor", tmp_path / "none.db")
         assert done.returncode == 1
