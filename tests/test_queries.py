@@ -488,9 +488,20 @@ def ids(connection, table: str, column: str = "id") -> set:
     return {value for (value,) in connection.execute(f"SELECT {column} FROM {table}")}
 
 
-def test_retention_deletes_nothing_without_a_time(open_known):
-    assert run_script(open_known, "retention") == [(0,)]
+@pytest.mark.parametrize("before", [None, 2024, 99999, "", "tomorrow", "2026", "x2026-06-14", b"2026"])
+def test_retention_deletes_nothing_before_what_is_no_date_and_says_so(open_known, before):
+    (deleted,), (told,) = run_script(open_known, "retention", before=before)
+    assert deleted == 0 and told.startswith(":before is no date: .parameter set :before")
     assert len(ids(open_known, "log_entries")) == len(ENTRIES) + len(PENDING)
+    assert len(ids(open_known, "anomaly_runs")) == len(RUNS)
+
+
+def test_what_retention_says_of_a_date_without_quotes_helps(known):
+    script = f'.read "{SQL / "scripts" / "retention.sql"}"'
+    deleted, told = shell(known, ".parameter set :before 2026-06-14", script).splitlines()
+    assert deleted == "0"
+    remedy = re.search(r'\.parameter set :before "\S+"', told)[0].replace("2026-06-13", "2026-06-14")
+    assert shell(known, remedy, script) == "7\n"
 
 
 def test_retention_deletes_entries_with_their_detections_and_spares_what_nobody_has_seen(open_known):
