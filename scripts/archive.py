@@ -43,6 +43,8 @@ In Python: `connection.enable_load_extension(True)`, then `connection.load_exten
 `{extension}`, `{runtime}` (ONNX Runtime) and `model/` belong together: keep them in one folder, wherever
 that is. SQLite must be 3.34.1 or newer.{needs}
 
+`sql/` has ready queries and scripts, such as `.read sql/queries/latest-criticals.sql`; `sql/README.md` lists them.
+
 `licenses/` holds the licences: the extension is MIT or Apache-2.0, as you like.
 """
 NEEDS = {
@@ -67,7 +69,7 @@ def glibc(libraries: list[bytes]) -> tuple[int, int]:
 def contents(dist: Path) -> dict[str, bytes]:
     """The files of the archive by their names in it."""
     _, extension, runtime = NAMES[platform.system()]
-    folders = [path for folder in ("model", "licenses") for path in (dist / folder).rglob("*") if path.is_file()]
+    folders = [path for folder in ("model", "licenses", "sql") for path in (dist / folder).rglob("*") if path.is_file()]
     files = {
         path.relative_to(dist).as_posix(): path.read_bytes() for path in [dist / extension, dist / runtime, *folders]
     }

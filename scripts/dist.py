@@ -1,6 +1,6 @@
-"""Assembles dist/: the extension, the ONNX Runtime library it needs and the bundled model.
+"""Assembles dist/: the extension, the ONNX Runtime library it needs, the bundled model, and the ready SQL.
 
-The folder works wherever it is copied: the extension finds the other two beside itself.
+The folder works wherever it is copied: the extension finds library and model beside itself.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ ROOT = Path(__file__).resolve().parent.parent
 REQUIREMENT = ROOT / "scripts" / "onnxruntime.txt"
 DOWNLOADS = ROOT / "target" / "onnxruntime"
 MODEL = ROOT / "models" / "bundled"
+SQL = ROOT / "sql"
 # What the wheel of any CPython 3.12 holds serves every host; it is not installed, only unpacked.
 WHEEL_OF = ["--python-version", "3.12", "--implementation", "cp", "--abi", "cp312", "--only-binary=:all:"]
 NOTICES = ["LICENSE", "ThirdPartyNotices.txt"]
@@ -75,13 +76,17 @@ def write(content: bytes, path: Path) -> None:
 
 
 def copy_model(dist: Path) -> None:
-    """Copies the bundled model, and nothing that an earlier one left."""
+    """Copies the bundled model."""
     if not (MODEL / "model.onnx").is_file():
         sys.exit(f"{MODEL.relative_to(ROOT)} holds no model.onnx; get it with the repository, or make it: make train")
-    target = dist / "model"
+    copy_folder(MODEL, dist / "model")
+
+
+def copy_folder(folder: Path, target: Path) -> None:
+    """Copies the files of a folder, and leaves nothing that an earlier one left."""
     kept = set()
-    for source in sorted(path for path in MODEL.rglob("*") if path.is_file()):
-        name = source.relative_to(MODEL)
+    for source in sorted(path for path in folder.rglob("*") if path.is_file()):
+        name = source.relative_to(folder)
         kept.add(target / name)
         write(source.read_bytes(), target / name)
     for stale in [path for path in target.rglob("*") if path.is_file() and path not in kept]:
@@ -100,6 +105,7 @@ def main() -> None:
     built, extension, runtime = names
     unpack_runtime(options.dist, runtime)
     copy_model(options.dist)
+    copy_folder(SQL, options.dist / "sql")
     write((ROOT / "target" / options.profile / built).read_bytes(), options.dist / extension)
     for licence in ("LICENSE-MIT", "LICENSE-APACHE"):
         shutil.copy(ROOT / licence, options.dist / "licenses" / licence)

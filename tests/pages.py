@@ -210,8 +210,8 @@ def commands(console: str) -> Iterator[tuple[str, str]]:
 class Page:
     """What the blocks of one page share: a folder, and in it an sqlite3 shell, a Python and a terminal."""
 
-    def __init__(self, folder: Path, stands_for: dict[str, str], environment: dict[str, str] | None = None) -> None:
-        self._folder, self._stands_for = folder, stands_for
+    def __init__(self, folder: Path, environment: dict[str, str] | None = None) -> None:
+        self._folder = folder
         path = [str(ROOT / "tests" / "site"), *filter(None, sys.path)]
         ours = os.environ | {"PYTHONPATH": os.pathsep.join(path), "HOME": str(folder.parent)}
         self._environment = ours if environment is None else environment
@@ -221,10 +221,7 @@ class Page:
 
     def run(self, block: Block) -> None:
         """Runs one block."""
-        text = block.text
-        for path, standin in self._stands_for.items():
-            text = text.replace(path, standin)
-        getattr(self, f"_{block.language}")(replace(block, text=text))
+        getattr(self, f"_{block.language}")(block)
 
     def close(self) -> None:
         """Ends the programs."""
@@ -233,7 +230,8 @@ class Page:
 
     def _sql(self, block: Block) -> None:
         if self._shell is None:
-            self._open("logs.db")
+            # What the shell opens for whom the page tells to name no file.
+            self._open(":memory:")
         self._shell.run(block)
 
     def _open(self, database: str) -> None:

@@ -34,7 +34,7 @@ from selenium.webdriver.common.keys import Keys
 from selenium.webdriver.support.ui import Select, WebDriverWait
 from sqlite_anomaly.datasette import canned, connections
 from sqlite_anomaly.datasette.chart import MOST_BARS, chart, unit_of
-from sqlite_anomaly.datasette.detections import COLUMNS, Detections, Filters
+from sqlite_anomaly.datasette.detections import COLUMNS, KEYS, Detections, Filters
 
 from conftest import MODELS, ROOT
 from pages import code, read
@@ -285,6 +285,25 @@ def test_a_broken_model_is_told_before_anybody_visits(logs, tmp_path):
         Site(logs, metadata=metadata(model=str(folder)))
 
 
+@pytest.mark.parametrize(
+    ("given", "told"),
+    [
+        ({"modle": "bundled"}, "'modle', which is no key of this plugin: there are 'model' and 'allow_acknowledge'"),
+        ({"model": 7}, "'model' in the metadata cannot be 7: it takes 'bundled'"),
+        ({"model": None}, "'model' in the metadata cannot be null"),
+        ({"allow_acknowledge": "alice"}, """'allow_acknowledge' in the metadata cannot be "alice": it takes true"""),
+        ({"allow_acknowledge": []}, "'allow_acknowledge' in the metadata cannot be []"),
+        ({"allow_acknowledge": None}, "'allow_acknowledge' in the metadata cannot be null"),
+        ({"allow_acknowledge": {"id": {"is": "root"}}}, "'allow_acknowledge' in the metadata cannot be"),
+        ({"allow_acknowledge": {"unauthenticated": "yes"}}, "'allow_acknowledge' in the metadata cannot be"),
+        (["model"], """its part of the metadata cannot be ["model"]: it takes an object with 'model'"""),
+    ],
+)
+def test_a_setting_that_is_none_is_told_before_anybody_visits(logs, given, told):
+    with pytest.raises(connections.Unavailable, match=f"^sqlite-anomaly: .*{re.escape(told)}"):
+        Site(logs, metadata={"plugins": {"sqlite-anomaly": given}})
+
+
 def test_the_command_line_ends_with_a_sentence(logs, tmp_path):
     (tmp_path / "metadata.json").write_text(json.dumps(metadata(model="/nowhere")))
     command = [sys.executable, "-m", "datasette", str(logs), "-m", str(tmp_path / "metadata.json"), "--get", "/"]
@@ -310,7 +329,7 @@ def test_a_datasette_that_would_lift_the_limits_is_refused(logs, monkeypatch):
 
 def test_the_page_shows_every_detection(site, logs):
     html = site.get(PAGE).text
-    found = query(logs, "SELECT id, anomaly_label FROM detections ORDER BY timestamp_iso DESC, id")
+    found = query(logs, "SELECT id, anomaly_label FROM detections ORDER BY timestamp_iso DESC, id DESC")
     assert len(found) > 40
     assert rows_of(html) == [{"id": identifier, "label": label} for identifier, label in found]
     assert f"<dt>detections</dt><dd>{len(found)}</dd>" in html
@@ -367,7 +386,7 @@ def test_nothing_comes_from_elsewhere_and_no_script_is_needed(site):
 def test_filters_choose_rows_and_bars_alike(site, logs, filters, condition):
     query(logs, "UPDATE detections SET acknowledged = 1 WHERE source_id LIKE '%1'")
     html = site.get(f"{PAGE}?{urlencode(filters)}").text
-    expected = query(logs, f"SELECT id FROM detections WHERE {condition} ORDER BY timestamp_iso DESC, id")
+    expected = query(logs, f"SELECT id FROM detections WHERE {condition} ORDER BY timestamp_iso DESC, id DESC")
     assert 0 < len(expected) < len(query(logs, "SELECT id FROM detections"))
     assert [row["id"] for row in rows_of(html)] == [identifier for (identifier,) in expected]
     assert bars_of(html).total() == len(expected)
@@ -400,6 +419,13 @@ def test_a_page_that_is_none_is_the_first(site, page):
     answer = site.get(f"{PAGE}?{urlencode({'page': page})}")
     assert answer.status_code == 200
     assert rows_of(answer.text) == rows_of(site.get(PAGE).text)
+
+
+def test_a_page_behind_the_last_leads_to_the_last(site):
+    html = site.get(f"{PAGE}?page=99&label=SYSTEM_FAILURE").text
+    assert "There is no page 99" in html and f'<a href="{PAGE}?label=SYSTEM_FAILURE">page 1</a>' in html
+    assert "Nothing was detected" not in html and "<svg class" in html
+    assert "Nothing was detected that fits" in site.get(f"{PAGE}?page=99&label=none").text
 
 
 def test_pages_hold_fifty_and_lead_to_each_other(tmp_path, make_site):
@@ -473,20 +499,58 @@ def test_only_rows_of_the_tenant_and_of_none_are_shown(tmp_path, make_site, monk
         insert(path, id=tenant or "none", tenant_id=tenant)
     assert [row["id"] for row in rows_of(make_site(path).get(PAGE).text)] == ["none"]
     monkeypatch.setenv("TURNSTONE_TENANT_ID", "acme")
-    assert [row["id"] for row in rows_of(make_site(path).get(PAGE).text)] == ["acme", "none"]
+    assert [row["id"] for row in rows_of(make_site(path).get(PAGE).text)] == ["none", "acme"]
 
 
-def test_a_database_without_the_tables_says_what_to_run(tmp_path, make_site):
-    path = tmp_path / "other.db"
-    query(path, "CREATE TABLE detections (id, what)")
-    answer = make_site(path).get("/-/anomalies/other")
-    assert answer.status_code == 200
-    assert "sqlite-anomaly score other.db" in answer.text
+@pytest.mark.parametrize(
+    ("made", "told"),
+    [
+        ("TABLE t (x)", "sqlite-anomaly score other.db"),
+        (f"TABLE detections ({', '.join(sorted(KEYS))})", "sqlite-anomaly init other.db"),
+        ("TABLE detections (id, what)", "lacks anomaly_label, anomaly_score, detected_at, entry_id. Give it another"),
+        ("VIEW detections AS SELECT 1 AS id", "it is a view. Give it another name"),
+    ],
+)
+def test_a_database_without_the_tables_says_what_it_is_and_what_helps(tmp_path, make_site, made, told):
+    query(tmp_path / "other.db", f"CREATE {made}")
+    answer = make_site(tmp_path / "other.db").get("/-/anomalies/other")
+    assert answer.status_code == 200 and told in answer.text
+    assert answer.text.count("sqlite-anomaly init") == told.count("init")
+    assert ("sqlite-anomaly import" in answer.text) == ("sqlite-anomaly score" in told)
 
 
-def test_a_database_without_detections_says_so(tmp_path, make_site):
-    html = make_site(empty(tmp_path / "logs.db")).get(PAGE).text
-    assert "Nothing was detected yet" in html and "<svg class" not in html and rows_of(html) == []
+@pytest.mark.parametrize(
+    ("columns", "told"),
+    [
+        ([], "There are no log entries yet"),
+        ([("e1", "", None), ("e2", "", "2026-06-12")], "entries wait to be scored"),
+        ([("e1", "", "2026-06-12")], "Every entry is scored, and nothing was detected"),
+        ([("e1", "other", None)], "There are no log entries yet"),
+    ],
+)
+def test_a_database_without_detections_says_how_far_its_scoring_is(tmp_path, make_site, columns, told):
+    path = empty(tmp_path / "logs.db")
+    for row in columns:
+        query(path, "INSERT INTO log_entries (id, tenant_id, anomaly_scored_at) VALUES (?, ?, ?)", *row)
+    html = make_site(path).get(PAGE).text
+    assert told in html and "<svg class" not in html and rows_of(html) == []
+    assert ("sqlite-anomaly score" in html) == ("Every" not in told)
+
+
+def test_who_may_not_see_the_log_does_not_learn_how_far_its_scoring_is(tmp_path, make_site):
+    tables = {"databases": {"logs": {"tables": {"log_entries": {"allow": ROOT_ACTOR}}}}}
+    site = make_site(empty(tmp_path / "logs.db"), metadata=tables)
+    assert "Nothing was detected." in site.get(PAGE).text
+    assert "There are no log entries yet" in site.get(PAGE, ROOT_ACTOR).text
+
+
+def test_detections_without_the_log_are_shown(tmp_path, make_site):
+    path = empty(tmp_path / "logs.db")
+    query(path, "DROP TABLE log_entries")
+    site = make_site(path)
+    assert "There are no log entries yet" in site.get(PAGE).text
+    insert(path)
+    assert len(rows_of(site.get(PAGE).text)) == 1
 
 
 def test_a_database_that_is_not_there_is_not_found(site):
@@ -629,6 +693,44 @@ def test_whom_the_metadata_names_does(logs, make_site):
     assert site.acknowledge(first, {"id": "alice"}).status_code == 302
     assert site.acknowledge(second, ROOT_ACTOR).status_code == 403
     assert query(logs, "SELECT id FROM detections WHERE acknowledged") == [(first,)]
+
+
+ALICE, BOB, EVE = {"id": "alice"}, {"id": "bob", "role": "staff"}, {"id": "eve", "role": [7]}
+
+
+@pytest.mark.parametrize(
+    ("allow", "who"),
+    [
+        (True, [None, ALICE, BOB, EVE]),
+        (False, []),
+        ({}, []),
+        ({"unauthenticated": True}, [None]),
+        ({"id": "*"}, [ALICE, BOB, EVE]),
+        ({"id": "alice"}, [ALICE]),
+        ({"id": ["alice"], "role": ["staff", 7]}, [ALICE, BOB, EVE]),
+        ({"role": 7}, [EVE]),
+    ],
+)
+def test_every_form_of_an_allow_block_holds(logs, make_site, allow, who):
+    site = make_site(logs, metadata=metadata(allow_acknowledge=allow))
+    asking = [None, ALICE, BOB, EVE]
+    assert [actor for actor in asking if f"{PAGE}/acknowledge" in site.get(PAGE, actor).text] == who
+    identifiers = [row["id"] for row in rows_of(site.get(PAGE).text)]
+    for actor, identifier in zip(asking, identifiers, strict=False):
+        assert site.acknowledge(identifier, actor).status_code == (302 if actor in who else 403)
+
+
+def test_notes_are_kept_until_others_are_given(site, logs):
+    ((identifier,),) = query(logs, "SELECT id FROM detections LIMIT 1")
+    kept = []
+    for notes in ({}, {"notes": " false alarm: a drill "}, {}, {"notes": ""}, {"notes": "real"}):
+        assert site.acknowledge(identifier, **notes).status_code == 302
+        kept += [notes for (notes,) in query(logs, "SELECT notes FROM detections WHERE acknowledged")]
+    assert kept == ["", "false alarm: a drill", "false alarm: a drill", "false alarm: a drill", "real"]
+    site.acknowledge(identifier, notes="false after all")
+    assert '<span class="notes">false after all</span>' in site.get(PAGE).text
+    (row,) = site.get("/logs/false-alarms.json?_shape=array").json()
+    assert row["false_alarms"] == 1
 
 
 def test_a_form_of_another_site_does_not(site, logs):
@@ -862,11 +964,14 @@ def test_detections_are_seen_filtered_and_acknowledged_in_a_browser(browser, ser
 
     # An acknowledgement goes back to the same filter, and is there.
     first = rows[0].get_attribute("data-id")
-    submit(browser, find(browser, "table.detections button")[0])
+    notes = find(browser, "table.detections input[name=notes]")[0]
+    notes.send_keys("false alarm")
+    submit(browser, notes, Keys.ENTER)
     assert "label=SYSTEM_FAILURE" in browser.current_url
     assert find(browser, ".message-info")[0].text == "The detection was acknowledged."
-    assert "acknowledged" in find(browser, "table.detections tbody tr")[0].text
-    assert query(logs, "SELECT id FROM detections WHERE acknowledged") == [(first,)]
+    shown = find(browser, "table.detections tbody tr")[0].text
+    assert "acknowledged" in shown and "false alarm" in shown
+    assert query(logs, "SELECT id, notes FROM detections WHERE acknowledged") == [(first, "false alarm")]
 
     assert [entry for entry in browser.get_log("browser") if entry["level"] == "SEVERE"] == []
 
@@ -898,7 +1003,9 @@ def test_a_narrow_window_scrolls_tables_and_not_the_page_in_a_browser(browser, s
     window = {"width": 390, "height": 800, "deviceScaleFactor": 1, "mobile": True}
     browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", window)
     browser.get(f"{address}{PAGE}")
-    assert browser.execute_script("return document.documentElement.scrollWidth") <= 390
+    # Chromium lays a page out anew a little after it has become narrow.
+    width = "return document.documentElement.scrollWidth"
+    WebDriverWait(browser, 30).until(lambda _: browser.execute_script(width) <= 390, "the page scrolls sideways")
 
 
 # The documentation
@@ -907,7 +1014,8 @@ DOCUMENT = "docs/datasette.md"
 
 
 def test_the_commands_of_the_documentation_run(tmp_path):
-    shutil.copy(SAMPLE, tmp_path / "app.log")
+    (tmp_path / "sql" / "demo").mkdir(parents=True)
+    shutil.copy(SAMPLE, tmp_path / "sql" / "demo")
     (options,) = code(DOCUMENT, "json")
     (tmp_path / "metadata.json").write_text(options)
     commands = [line.removeprefix("$ ") for block in code(DOCUMENT, "console") for line in block.splitlines()]

@@ -123,6 +123,19 @@ class TestScoring:
         columns = [name for _, name, *_ in rows(database, "PRAGMA table_info(detections)")]
         assert [list(line) for line in lines] == [columns] * 2
 
+    @pytest.mark.parametrize("limit", [1, 2, 5, 100])
+    def test_of_a_batch_the_newest_messages_come_first(self, database, limit):
+        hours = [7, 9, 8, None, None, 6]
+        with closing(sqlite3.connect(database)) as connection, connection:
+            connection.execute("DELETE FROM log_entries")
+            times = [hour and f"2026-06-12T0{hour}:00:00Z" for hour in hours]
+            entries = [(f"e{number}", time) for number, time in enumerate(times)]
+            insert = "INSERT INTO log_entries (id, ingest_time, timestamp_iso, text) VALUES (?, 'now', ?, 'it failed failed')"
+            connection.executemany(insert, entries)
+        said(command("score", database, *LEVELS))
+        listed = [json.loads(line) for line in said(command("detections", database, "--json", "--limit", limit))]
+        assert [line["entry_id"] for line in listed] == ["e1", "e2", "e0", "e5", "e4", "e3"][:limit]
+
     def test_where_nothing_matches_it_says_what_there_is(self, database):
         said(command("score", database, *LEVELS))
         done = command("detections", database, "--label", "eror")
@@ -445,6 +458,37 @@ class TestDoctor:
         assert re.search(r"version 1\.2[4-8]\.\d+,", findings["ONNX Runtime"]["detail"])
         assert "SECURITY_ANOMALY" in findings["model"]["detail"]
         assert "4 entries, 4 of them to be scored" in findings["database"]["detail"]
+
+    @pytest.mark.parametrize(
+        ("columns", "named"),
+        [
+            ("message TEXT", 'text = "message", '),
+            ("host TEXT, message TEXT", "text = COLUMN, "),
+            ("severity", "COLUMN"),
+        ],
+    )
+    def test_entries_without_a_text(self, tmp_path, columns, named):
+        database = tmp_path / "own.db"
+        rows(database, f"CREATE TABLE log_entries (id INTEGER PRIMARY KEY, {columns})")
+        said(command("init", database))
+        with closing(sqlite3.connect(database)) as connection, connection:
+            connection.executemany("INSERT INTO log_entries (id) VALUES (?)", [(1,), (2,)])
+        said_of_it = self.wrong("texts", database)
+        assert said_of_it.startswith("2 entries have no text, and cannot be scored; UPDATE log_entries SET text = ")
+        assert named in said_of_it
+
+    def test_the_remedy_of_entries_without_a_text_helps(self, tmp_path):
+        database = tmp_path / "own.db"
+        rows(database, "CREATE TABLE log_entries (id INTEGER PRIMARY KEY, message TEXT)")
+        with closing(sqlite3.connect(database)) as connection, connection:
+            connection.execute("INSERT INTO log_entries (message) VALUES ('failed failed')")
+        said(command("init", database))
+        command("score", database, *LEVELS)
+        remedy = self.findings(database)["texts"]["remedy"]
+        with closing(sqlite3.connect(database)) as connection, connection:
+            connection.execute(remedy)
+        assert said(command("score", database, *LEVELS)) == ["1 entries scored, 1 detections"]
+        assert "texts" not in self.findings(database, status=0)
 
     def test_in_words(self, tmp_path):
         done = command("doctor", tmp_path / "none.db")

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import os
 import re
-import shlex
 import shutil
+import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
 from conftest import ROOT
-from package import COMMAND, SCRIPTS, command, environment, python, require_package, rows
+from package import COMMAND, PATIENCE, SCRIPTS, command, environment, python, require_package, rows
 from pages import Page, code, read
 from pages import blocks as all_blocks
 
@@ -68,8 +68,9 @@ def blocks(page: str, language: str) -> list[str]:
 
 @pytest.fixture
 def folder(tmp_path) -> Path:
-    """A folder with an entry in its logs.db and a log beside it, as the glean cycle and the command expect."""
-    shutil.copy(ROOT / "sql" / "demo" / "sample.log", tmp_path / "app.log")
+    """The folder of a user, with the sample log where the project's folder has it."""
+    (tmp_path / "sql" / "demo").mkdir(parents=True)
+    shutil.copy(ROOT / "sql" / "demo" / "sample.log", tmp_path / "sql" / "demo")
     return tmp_path
 
 
@@ -107,23 +108,28 @@ def test_an_example_prints_what_it_says_and_can_be_run_again(example, folder):
 def test_the_commands_of_a_page_print_what_it_shows(page, folder):
     ours = [block for block in blocks(page, "console") if "$ sqlite-anomaly" in block]
     assert ours
+    path = os.pathsep.join([str(COMMAND.parent), os.environ["PATH"]])
     for called, shown in re.findall(r"^\$ (.*)\n((?:[^$].*\n)*)", "".join(ours), re.MULTILINE):
-        name, *arguments = shlex.split(called)
-        done = command(*arguments, cwd=folder)
-        assert (name, done.returncode, done.stderr) == (COMMAND.name, 0, "")
+        done = subprocess.run(
+            called, shell=True, cwd=folder, env=environment(PATH=path), capture_output=True, text=True, timeout=PATIENCE
+        )
+        assert (done.returncode, done.stderr) == (0, "")
         if shown:
             assert counted(done.stdout) == counted(shown)
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="the page is of Linux")
-def test_the_blocks_of_getting_logs_in_do_what_they_show(folder):
+def test_the_blocks_of_getting_logs_in_do_what_they_show(tmp_path):
+    folder = tmp_path / "logs"
+    folder.mkdir()
+    shutil.copy(ROOT / "sql" / "demo" / "sample.log", folder / "app.log")
     (folder / "trace.log").write_text(TRACE, encoding="utf-8")
     (folder / "app.jsonl").write_text(JSON_LINES, encoding="utf-8")
     for name, line in STANDINS.items():
         (folder / name).write_text(f"#!/bin/sh\necho '{line}'\n", encoding="utf-8")
         (folder / name).chmod(0o755)
     path = os.pathsep.join([str(folder), str(SCRIPTS), os.environ["PATH"]])
-    session = Page(folder, {"$HOME/logs": str(folder)}, environment(PATH=path))
+    session = Page(folder, environment(PATH=path, HOME=str(tmp_path)))
     try:
         for block in all_blocks(GETTING_IN):
             if block.language not in NOT_RUN:

@@ -56,6 +56,11 @@ class TestWheel:
             assert f"sqlite_anomaly/{part}" in names
         assert [name for name in names if "onnxruntime" in name] == []
 
+    def test_it_has_the_ready_queries_once(self, wheel):
+        names = zipfile.ZipFile(wheel).namelist()
+        for query in (ROOT / "sql" / "queries").glob("*.sql"):
+            assert [name for name in names if name.endswith(query.name)] == [f"sqlite_anomaly/queries/{query.name}"]
+
     def test_it_has_the_version_of_the_crate(self, wheel):
         version = tomllib.loads((ROOT / "Cargo.toml").read_text(encoding="utf-8"))["package"]["version"]
         assert wheel.name.startswith(f"sqlite_anomaly-{version}-py3-none-")

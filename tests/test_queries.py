@@ -96,8 +96,8 @@ def row_names(*names: str):
 
 
 HOURLY = row_names("hour", "label", "detections", "sources", "highest_score")
-NOISE = row_names("source", "detections", "unacknowledged", "critical", "texts", "last_detected")
-CRITICAL = row_names("detected_at", "source", "label", "score", "text", "acknowledged", "id")
+NOISE = row_names("source", "detections", "unacknowledged", "critical", "texts", "last_seen")
+CRITICAL = row_names("time", "source", "label", "score", "text", "acknowledged", "id")
 SEEN = row_names("kind", "label", "first_seen", "last_seen", "detections", "sources")
 NEW = row_names("kind", "label", "severity", "first_seen", "detections", "sources")
 FALSE = row_names("label", "acknowledged", "false_alarms", "percent_false", "highest_false", "genuine_lost")
@@ -108,12 +108,23 @@ WHAT_IF = row_names("label", "entries", "detections", "would_be", "more", "fewer
 RUN = row_names("started", "what", "model", "threshold", "scored", "failed", "remaining", "error")
 FAILED = row_names("id", "source", "scored_at", "without_text", "text")
 QUIET = row_names("source", "entries", "last_heard")
-OPEN = row_names("source", "critical", "error", "warn", "waiting_since")
+OPEN = row_names("source", "critical", "error", "warn", "oldest")
 
 
 def at(hour: str, minute: str = "05") -> str:
     """A time of June 2026, as the scorer writes it."""
     return f"2026-06-{hour}:{minute}:00.000000+00:00"
+
+
+# When the messages of the detections were written, as the queries say it: in UTC, and what tells no time when it was
+# detected.
+WRITTEN = {
+    "e1": "2026-06-10T08:30:00.000",
+    "e2": "2026-06-10T09:05:00.000",
+    "e4": "2026-06-11T08:05:00.000",
+    "e5": "2026-06-11T09:05:00.000",
+    "e9": "2026-06-12T07:59:59.000",
+}
 
 
 EXPECTED = [
@@ -136,38 +147,54 @@ EXPECTED = [
     (
         "noisiest-sources",
         {},
-        NOISE(("db", 2, 1, 0, 2, at("11T09")), ("web", 2, 0, 2, 2, at("10T09")), ("vpn", 1, 1, 1, 1, at("12T10"))),
+        NOISE(
+            ("db", 2, 1, 0, 2, WRITTEN["e5"]), ("web", 2, 0, 2, 2, WRITTEN["e2"]), ("vpn", 1, 1, 1, 1, WRITTEN["e9"])
+        ),
     ),
-    ("noisiest-sources", {"tenant": "rival", "most": 1}, NOISE(("web", 2, 0, 2, 2, at("10T09")))),
+    ("noisiest-sources", {"tenant": "rival", "most": 1}, NOISE(("web", 2, 0, 2, 2, WRITTEN["e2"]))),
+    (
+        "noisiest-sources",
+        {"since": "2026-06-12T07", "until": "2026-06-12T08"},
+        NOISE(("vpn", 1, 1, 1, 1, WRITTEN["e9"])),
+    ),
     (
         "latest-criticals",
         {},
         CRITICAL(
-            (at("12T10"), "vpn", "HARDWARE_ISSUE", 0.78, "disk 7 of 7 failed", 0, "de9"),
-            (at("10T09"), "web", "HARDWARE_ISSUE", 0.92, "disk 22 of 3 failed", 1, "de2"),
-            (at("10T08"), "web", "HARDWARE_ISSUE", 0.99, "disk 1 of 12 failed", 1, "de1"),
+            (WRITTEN["e9"], "vpn", "HARDWARE_ISSUE", 0.78, "disk 7 of 7 failed", 0, "de9"),
+            (WRITTEN["e2"], "web", "HARDWARE_ISSUE", 0.92, "disk 22 of 3 failed", 1, "de2"),
+            (WRITTEN["e1"], "web", "HARDWARE_ISSUE", 0.99, "disk 1 of 12 failed", 1, "de1"),
         ),
     ),
     (
         "latest-criticals",
         {"severity": "ERROR", "unacknowledged": 1},
-        CRITICAL((at("11T08"), "db", "SECURITY_ANOMALY", 0.81, "password of root refused", 0, "de4")),
+        CRITICAL((WRITTEN["e4"], "db", "SECURITY_ANOMALY", 0.81, "password of root refused", 0, "de4")),
     ),
     (
         "first-and-last-seen",
         {},
         SEEN(
-            ("disk # of # failed", "HARDWARE_ISSUE", at("10T08"), at("12T10"), 3, 2),
-            ("password of eve refused", "SECURITY_ANOMALY", at("11T09"), at("11T09"), 1, 1),
-            ("password of root refused", "SECURITY_ANOMALY", at("11T08"), at("11T08"), 1, 1),
+            ("disk # of # failed", "HARDWARE_ISSUE", WRITTEN["e1"], WRITTEN["e9"], 3, 2),
+            ("password of eve refused", "SECURITY_ANOMALY", WRITTEN["e5"], WRITTEN["e5"], 1, 1),
+            ("password of root refused", "SECURITY_ANOMALY", WRITTEN["e4"], WRITTEN["e4"], 1, 1),
         ),
     ),
     (
         "new-texts",
         {"since": "2026-06-11"},
         NEW(
-            ("password of eve refused", "SECURITY_ANOMALY", "ERROR", at("11T09"), 1, 1),
-            ("password of root refused", "SECURITY_ANOMALY", "ERROR", at("11T08"), 1, 1),
+            ("password of eve refused", "SECURITY_ANOMALY", "ERROR", WRITTEN["e5"], 1, 1),
+            ("password of root refused", "SECURITY_ANOMALY", "ERROR", WRITTEN["e4"], 1, 1),
+        ),
+    ),
+    # A disk has failed before, as its messages say, though that was not detected before.
+    (
+        "new-texts",
+        {"since": "2026-06-10T08:31"},
+        NEW(
+            ("password of eve refused", "SECURITY_ANOMALY", "ERROR", WRITTEN["e5"], 1, 1),
+            ("password of root refused", "SECURITY_ANOMALY", "ERROR", WRITTEN["e4"], 1, 1),
         ),
     ),
     ("new-texts", {}, []),
@@ -241,8 +268,9 @@ EXPECTED = [
     (
         "severity-by-source",
         {},
-        OPEN(("vpn", 1, 0, 0, at("12T10")), ("db", 0, 1, 0, at("11T08"))),
+        OPEN(("vpn", 1, 0, 0, WRITTEN["e9"]), ("db", 0, 1, 0, WRITTEN["e4"])),
     ),
+    ("severity-by-source", {"since": "2026-06-12T08"}, []),
 ]
 
 
@@ -293,26 +321,52 @@ def test_the_query(known, host, name, parameters, expected, indexed):
     assert host(known, name, parameters) == expected
 
 
+OF_DETECTIONS = [path for path in QUERIES if "FROM detections\n" in path.read_text(encoding="utf-8")]
+
+
+@pytest.mark.parametrize("path", OF_DETECTIONS, ids=lambda path: path.stem)
 @pytest.mark.parametrize("written", ["now", "12:00", "2460000", "-4000-01-01"])
-def test_what_is_a_time_to_sqlite_alone_gives_way_to_the_time_of_the_detection(known, written):
+def test_what_is_a_time_to_sqlite_alone_gives_way_to_the_time_of_the_detection(known, path, written):
     """As "no time" does."""
-    expected = in_python(known, "detections-per-hour", {})
+    given = {"since": "2026-06-10"}
+    expected = in_python(known, path.stem, given)
     connection = sqlite3.connect(known)
     connection.execute("UPDATE detections SET timestamp_iso = ? WHERE timestamp_iso = 'no time'", (written,))
     connection.commit()
-    assert in_python(known, "detections-per-hour", {}) == expected
+    assert in_python(known, path.stem, given) == expected != []
 
 
-def test_the_readme_s_lines_for_python_run(open_known, monkeypatch):
-    monkeypatch.chdir(ROOT)
+def test_the_queries_and_the_page_of_datasette_go_by_one_time():
+    page = (ROOT / "python" / "src" / "sqlite_anomaly" / "datasette" / "detections.py").read_text(encoding="utf-8")
+    pattern = r"coalesce\(\s*CASE WHEN timestamp_iso.*?julianday\(detected_at\) END\s*\)"
+    texts = [page, *(path.read_text(encoding="utf-8") for path in OF_DETECTIONS)]
+    found = [re.findall(pattern, text, re.DOTALL) for text in texts]
+    assert {len(times) for times in found} == {1}
+    assert len({" ".join(time.split()) for (time,) in found}) == 1
+
+
+def test_of_a_batch_the_newest_messages_come_first(known):
+    connection = sqlite3.connect(known)
+    connection.execute("UPDATE detections SET detected_at = (SELECT max(detected_at) FROM detections)")
+    connection.execute("UPDATE detections SET severity = 'CRITICAL', timestamp_iso = nullif(timestamp_iso, 'no time')")
+    connection.commit()
+    times = [row["time"][:16] for row in in_python(known, "latest-criticals", {})]
+    assert times == ["2026-06-12T10:05"] * 3 + ["2026-06-12T07:59", "2026-06-10T08:30"]
+
+
+def test_the_readme_s_lines_for_python_run(known, tmp_path, monkeypatch):
+    shutil.copytree(SQL, tmp_path / "sql")
+    known.rename(tmp_path / "logs.db")
+    monkeypatch.chdir(tmp_path)
     query, script = code("sql/README.md", "python")
-    names = {"db": open_known}
+    names = {}
     exec(query, names)
     assert [source for source, *_ in names["rows"]] == []
     exec(query.replace("2026-06-13", "2026-06-12"), names)
     assert [source for source, *_ in names["rows"]] == ["vpn"]
     exec(script.replace("2026-01-01", "2026-06-12"), names)
     assert names["rows"] == [(5,)]
+    names["db"].close()
 
 
 def test_every_query_is_tested():
@@ -355,8 +409,6 @@ def test_the_readme_says_what_a_query_reads(known, path):
     assert scans_entries == (reads == "every entry; with the indexes, those since")
     if reads == "the pending entries":
         assert "USING INDEX anomaly_pending" in plan()
-    if reads == "detections since":
-        assert "USING INDEX anomaly_detections_newest (detected_at>? AND detected_at<?)" in plan()
     connection.executescript(INDEXES)
     assert re.search(r"SCAN log_entries(?! USING INDEX anomaly_pending)", plan()) is None
 
@@ -436,9 +488,20 @@ def ids(connection, table: str, column: str = "id") -> set:
     return {value for (value,) in connection.execute(f"SELECT {column} FROM {table}")}
 
 
-def test_retention_deletes_nothing_without_a_time(open_known):
-    assert run_script(open_known, "retention") == [(0,)]
+@pytest.mark.parametrize("before", [None, 2024, 99999, "", "tomorrow", "2026", "x2026-06-14", b"2026"])
+def test_retention_deletes_nothing_before_what_is_no_date_and_says_so(open_known, before):
+    (deleted,), (told,) = run_script(open_known, "retention", before=before)
+    assert deleted == 0 and told.startswith(":before is no date: .parameter set :before")
     assert len(ids(open_known, "log_entries")) == len(ENTRIES) + len(PENDING)
+    assert len(ids(open_known, "anomaly_runs")) == len(RUNS)
+
+
+def test_what_retention_says_of_a_date_without_quotes_helps(known):
+    script = f'.read "{SQL / "scripts" / "retention.sql"}"'
+    deleted, told = shell(known, ".parameter set :before 2026-06-14", script).splitlines()
+    assert deleted == "0"
+    remedy = re.search(r'\.parameter set :before "\S+"', told)[0].replace("2026-06-13", "2026-06-14")
+    assert shell(known, remedy, script) == "7\n"
 
 
 def test_retention_deletes_entries_with_their_detections_and_spares_what_nobody_has_seen(open_known):

@@ -47,7 +47,7 @@ def archive(tmp_path_factory) -> Path:
 def small(tmp_path) -> Path:
     """A folder with the files of dist/, of a few bytes each."""
     folder = tmp_path / "small"
-    for name in (f"anomaly0{SUFFIX}", RUNTIME, "model/model.onnx", "licenses/LICENSE-MIT"):
+    for name in (f"anomaly0{SUFFIX}", RUNTIME, "model/model.onnx", "licenses/LICENSE-MIT", "sql/schema.sql"):
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
         (folder / name).write_text(name)
     return folder
@@ -77,6 +77,17 @@ def test_an_unpacked_archive_runs_as_its_readme_says(archive, tmp_path):
     done = subprocess.run(["sqlite3", ":memory:"], input=lines, cwd=top, capture_output=True, text=True, timeout=60)
     assert done.stderr == ""
     assert json.loads(done.stdout.splitlines()[-1])["label"] == "SECURITY_ANOMALY"
+
+
+def test_an_unpacked_archive_has_the_ready_sql_that_its_readme_names(archive, tmp_path):
+    shutil.unpack_archive(archive, tmp_path)
+    (top,) = tmp_path.iterdir()
+    there = {path.relative_to(top / "sql") for path in (top / "sql").rglob("*.*")}
+    assert there == {path.relative_to(ROOT / "sql") for path in (ROOT / "sql").rglob("*.*")}
+    (query,) = re.findall(r"`(\.read sql/\S+)`", (top / "README.md").read_text(encoding="utf-8"))
+    lines = f".load ./anomaly0\nSELECT anomaly_init() <> '[]';\n{query}\n"
+    done = subprocess.run(["sqlite3", ":memory:"], input=lines, cwd=top, capture_output=True, text=True, timeout=60)
+    assert (done.stdout, done.stderr) == ("1\n", "")
 
 
 def test_the_same_files_make_the_same_archive(small, tmp_path):

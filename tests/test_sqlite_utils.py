@@ -138,10 +138,10 @@ def test_a_file_that_is_not_there_is_not_made(tmp_path):
 
 
 def test_detections_are_listed_newest_first(sample):
-    listed = json.loads(run("anomaly-detections", sample).stdout)
-    expected = query(sample, "SELECT id FROM detections ORDER BY detected_at DESC")
-    assert {row["id"] for row in listed} == {identifier for (identifier,) in expected}
-    assert [row["detected_at"] for row in listed] == sorted((row["detected_at"] for row in listed), reverse=True)
+    expected = query(sample, "SELECT id FROM detections ORDER BY detected_at DESC, timestamp_iso DESC, rowid DESC")
+    for options, most in (([], 100), (["-n", "3"], 3)):
+        listed = json.loads(run("anomaly-detections", sample, *options).stdout)
+        assert [row["id"] for row in listed] == [identifier for (identifier,) in expected[:most]]
 
 
 def test_detections_are_limited_and_chosen(sample):

@@ -1,6 +1,6 @@
 // Reads log lines from standard input into a database, scores them there, and prints what was found.
 //
-//	$ go run . dist/anomaly0 logs.db < /var/log/syslog
+//	$ go run . ../../dist/anomaly0 logs.db < ../../sql/demo/sample.log
 package main
 
 import (

@@ -1,14 +1,21 @@
 -- False alarms per label, by the notes of acknowledged detections
 -- A threshold just above highest_false would have silenced them all; genuine_lost is what it would have cost.
 -- :pattern         what such a note looks like (default: %false%)
--- :since, :until   when it was detected (default: ever)
+-- :since, :until   the time of the messages, in UTC (default: ever)
 -- :tenant          whose rows, beside those of none (default: everybody's)
-WITH judged AS (
-    SELECT anomaly_label, anomaly_score, coalesce(notes LIKE coalesce(:pattern, '%false%'), 0) AS is_false
+WITH found AS (
+    SELECT anomaly_label, anomaly_score, notes,
+           coalesce(strftime('%Y-%m-%dT%H:%M:%f', coalesce(
+               CASE WHEN timestamp_iso GLOB '[1-9][0-9][0-9][0-9]-*' THEN julianday(timestamp_iso) END,
+               CASE WHEN detected_at GLOB '[1-9][0-9][0-9][0-9]-*' THEN julianday(detected_at) END
+           )), '') AS time
     FROM detections
-    WHERE acknowledged
-      AND detected_at >= coalesce(:since, '') AND detected_at < coalesce(:until, '~')
-      AND (:tenant IS NULL OR tenant_id IN (:tenant, ''))
+    WHERE acknowledged AND (:tenant IS NULL OR tenant_id IN (:tenant, ''))
+),
+judged AS (
+    SELECT anomaly_label, anomaly_score, coalesce(notes LIKE coalesce(:pattern, '%false%'), 0) AS is_false
+    FROM found
+    WHERE time >= coalesce(:since, '') AND time < coalesce(:until, '~')
 ),
 highest AS (
     SELECT anomaly_label, max(anomaly_score) AS score FROM judged WHERE is_false GROUP BY anomaly_label

@@ -2,7 +2,8 @@
 -- What is pending stays, and so does what has a detection that nobody has acknowledged. Entries go with all that was
 -- said of them in one transaction, so that no detection is left without its entry. The answer is how many went; repeat
 -- it until that is 0. To keep count of what is deleted, run daily-summary.sql before.
--- :before          what was ingested before then, as 2026-06-13T00:00:00 (without it nothing is deleted)
+-- :before          what was ingested before then, as 2026-06-13T00:00:00 (where it is no such text, nothing is deleted,
+--                  and a second row says so)
 -- :unacknowledged  1 to delete entries with unacknowledged detections too (default: they stay)
 -- :tenant          whose rows only (default: everybody's)
 -- :most            how many entries in one transaction (default: 10000)
@@ -15,6 +16,7 @@ DELETE FROM temp.expired;
 INSERT INTO temp.expired
 SELECT id FROM log_entries
 WHERE ingest_time < :before
+  AND :before GLOB '[1-9][0-9][0-9][0-9]-[0-1][0-9]*' -- and not 2024, which 2026-01-01 is without quotes
   AND anomaly_scored_at IS NOT NULL
   AND (:tenant IS NULL OR tenant_id = :tenant)
   AND (coalesce(:unacknowledged, 0) OR NOT EXISTS (
@@ -26,8 +28,14 @@ DELETE FROM detections WHERE entry_id IN (SELECT CAST(id AS TEXT) FROM temp.expi
 
 DELETE FROM log_entries WHERE id IN (SELECT id FROM temp.expired);
 
-DELETE FROM anomaly_runs WHERE started < :before AND (:tenant IS NULL OR tenant_id = :tenant);
+DELETE FROM anomaly_runs
+WHERE started < :before
+  AND :before GLOB '[1-9][0-9][0-9][0-9]-[0-1][0-9]*'
+  AND (:tenant IS NULL OR tenant_id = :tenant);
 
 COMMIT;
 
-SELECT count(*) AS deleted FROM temp.expired;
+SELECT count(*) AS deleted FROM temp.expired
+UNION ALL
+SELECT ':before is no date: .parameter set :before "''2026-06-13''", with both kinds of quotes'
+WHERE coalesce(:before, '') NOT GLOB '[1-9][0-9][0-9][0-9]-[0-1][0-9]*';

@@ -1,7 +1,7 @@
 //! Reads log lines from standard input into a database, scores them there, and prints what was found.
 //!
 //! ```console
-//! $ cargo run -- dist/anomaly0 logs.db < /var/log/syslog
+//! $ cargo run -- ../../dist/anomaly0 logs.db < ../../sql/demo/sample.log
 //! ```
 
 use std::env;

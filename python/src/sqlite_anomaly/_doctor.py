@@ -35,6 +35,7 @@ TABLES = {
     "detections": "id, tenant_id, entry_id, source_id, anomaly_label, anomaly_score, severity, text, "
     "timestamp_iso, detected_at",
 }
+OUR_COLUMNS = {*TABLES["log_entries"].split(", "), "severity"}
 REMEDIES = {
     SQLITE_BUSY: "wait until another program lets go of it",
     SQLITE_CORRUPT: "PRAGMA integrity_check says what is damaged: restore a copy, or save what can be read with "
@@ -193,7 +194,10 @@ def _database(path: Path, driver: Driver | None, *, asks_extension: bool) -> Ite
         return
     try:
         with closing(driver.open(path)) as connection:
-            yield _content(connection, path, driver, asks_extension=asks_extension)
+            finding = _content(connection, path, driver, asks_extension=asks_extension)
+            yield finding
+            if finding.is_ok:
+                yield from _texts(connection)
     except driver.error as error:
         yield _fault(path, error)
 
@@ -216,6 +220,20 @@ def _content(connection: Any, path: Path, driver: Driver, *, asks_extension: boo
             return Finding("database", False, f"{path}: {detail}", remedy)
         return _fault(path, error)
     return Finding("database", True, f"{path}: {entries} entries, {pending} of them to be scored")
+
+
+def _texts(connection: Any) -> Iterator[Finding]:
+    """What cannot be scored for want of a text: all there is, where a table of somebody's keeps it in another column."""
+    ((without,),) = connection.execute("SELECT count(*) FROM log_entries WHERE text IS NULL").fetchall()
+    if without:
+        columns = [
+            name for (name,) in connection.execute("SELECT name FROM pragma_table_info('log_entries')").fetchall()
+        ]
+        others = [name for name in columns if name not in OUR_COLUMNS]
+        named = f'"{others[0]}"' if len(others) == 1 else "COLUMN"
+        remedy = f"UPDATE log_entries SET text = {named}, anomaly_scored_at = NULL WHERE text IS NULL"
+        where = "" if len(others) == 1 else ", with the column that holds the text for COLUMN"
+        yield Finding("texts", False, f"{without} entries have no text, and cannot be scored", f"{remedy}{where}")
 
 
 def _refusal(connection: Any, driver: Driver) -> str:

@@ -12,6 +12,7 @@ from sqlite_utils import hookimpl
 from sqlite_utils.utils import sqlite3
 
 from sqlite_anomaly import SqliteAnomalyError, load, score_pending
+from sqlite_anomaly._listing import NEWEST
 from sqlite_anomaly._output import counted, one_line
 from sqlite_anomaly.errors import told_in
 
@@ -26,7 +27,6 @@ FUNCTIONS = [
     "anomaly_score_all",
     "anomaly_version",
 ]
-DETECTIONS = "SELECT * FROM anomaly_detections(CAST(:most AS INTEGER), CAST(:open AS INTEGER), nullif(:label, ''))"
 PATH = click.Path(exists=True, dir_okay=False, allow_dash=False)
 
 
@@ -81,10 +81,12 @@ def register_commands(cli: click.Group) -> None:
         \b
             sqlite-utils anomaly-detections logs.db -n 20 --open --table
         """
-        with _errors_told(), closing(sqlite3.connect(":memory:")) as connection:
+        with _errors_told(), closing(sqlite3.connect(path)) as connection:
             _load(connection, None)
-        parameters = [("most", str(most)), ("open", str(int(is_open))), ("label", label)]
-        click.get_current_context().invoke(cli.commands["query"], path=path, sql=DETECTIONS, param=parameters, **output)
+            # Where the table is missing, the extension says what to do about it.
+            connection.execute("SELECT 1 FROM anomaly_detections(0)").fetchall()
+        parameters = [("most", str(most)), ("unacked", str(int(is_open))), ("label", label), ("scorer", "")]
+        click.get_current_context().invoke(cli.commands["query"], path=path, sql=NEWEST, param=parameters, **output)
 
 
 def _load(connection: Any, model: str | None) -> None:

@@ -1,7 +1,7 @@
 """The Datasette plugin: classification in SQL, canned queries, and a page of detections with their acknowledgement.
 
 The hooks are all here. `connections` makes a connection safe for SQL of strangers, `detections` reads what the page
-shows, `chart` draws it, `pages` answers requests and `canned` reads the queries that the package carries.
+shows, `chart` draws it, `pages` answers requests, `canned` reads the queries that the package carries and `settings` the metadata.
 """
 
 from __future__ import annotations
@@ -14,15 +14,14 @@ from datasette import hookimpl
 from datasette.utils import actor_matches_allow
 
 from sqlite_anomaly.datasette import canned, connections, detections, pages
-
-DEFAULT_ALLOW = {"id": "root"}
+from sqlite_anomaly.datasette.settings import settings
 
 Links = Callable[[], Awaitable[list[dict[str, str]]]]
 
 
 @hookimpl
 def startup(datasette: Any) -> None:
-    """Refuses to start without the extension, or with a model that does not answer."""
+    """Refuses to start without the extension, with a model that does not answer, or with settings that are none."""
     connections.check(datasette)
 
 
@@ -49,8 +48,7 @@ def permission_allowed(datasette: Any, actor: dict[str, Any] | None, action: str
         return partial(pages.view_query, datasette, actor, *resource)
     if action != pages.ACKNOWLEDGE:
         return None
-    allow = connections.options(datasette).get("allow_acknowledge", DEFAULT_ALLOW)
-    return True if actor is not None and actor_matches_allow(actor, allow) else None
+    return actor_matches_allow(actor, settings(datasette)["allow_acknowledge"]) or None
 
 
 @hookimpl

@@ -11,27 +11,15 @@ from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from typing import Any
 
-import click
-from datasette.utils import StartupError
 from datasette.utils.sqlite import sqlite3
 from datasette.version import __version__
 
 from sqlite_anomaly import SqliteAnomalyError, load
+from sqlite_anomaly.datasette.settings import PLUGIN, Unavailable, settings
 from sqlite_anomaly.errors import told_in
-
-PLUGIN = "sqlite-anomaly"
 
 PERMITTED_FUNCTIONS = frozenset({"anomaly_classify", "anomaly_label", "anomaly_score", "anomaly_version"})
 DENIED_TABLES = frozenset({"anomaly_detections", "anomaly_score_pending", "anomaly_status"})
-
-
-class Unavailable(StartupError, click.ClickException):
-    """The extension or its model cannot be used; Datasette ends with this text rather than with a traceback."""
-
-
-def options(datasette: Any) -> dict[str, Any]:
-    """What the metadata says under `plugins`."""
-    return datasette.plugin_config(PLUGIN) or {}
 
 
 def prepare(connection: Any, datasette: Any) -> None:
@@ -42,7 +30,7 @@ def prepare(connection: Any, datasette: Any) -> None:
             f"{PLUGIN}: this is Datasette {__version__}; the plugin is for 0.65, pip install 'datasette<1'"
         )
     try:
-        load(connection, model=options(datasette).get("model", "bundled"))
+        load(connection, model=settings(datasette)["model"])
     except (SqliteAnomalyError, sqlite3.Error) as error:
         raise _unavailable(error) from error
     connection.set_authorizer(authorize)

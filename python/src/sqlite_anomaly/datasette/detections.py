@@ -13,6 +13,8 @@ COLUMNS = frozenset(
     "id tenant_id entry_id source_id anomaly_label anomaly_score severity text timestamp_iso detected_at acknowledged "
     "acknowledged_at notes".split()
 )
+# Of these, what anomaly_init() does not add: a table that lacks one is of something else.
+KEYS = frozenset("id entry_id anomaly_label anomaly_score detected_at".split())
 PAGE = 50
 CRITICALS = 5
 # More sources than a menu can hold are found by the query that lists them all.
@@ -98,6 +100,16 @@ async def are_in(database: Any) -> bool:
     return await database.table_exists("detections") and set(await database.table_columns("detections")) >= COLUMNS
 
 
+async def obstacle(database: Any) -> str:
+    """Why they are not in a database: in words where something else has the name, else what is to be run there."""
+    if "detections" in await database.view_names():
+        return "is a view"
+    if not await database.table_exists("detections"):
+        return "import"
+    lacking = KEYS - set(await database.table_columns("detections"))
+    return f"lacks {', '.join(sorted(lacking))}" if lacking else "init"
+
+
 class Detections:
     """The detections of one database that the filters ask for."""
 
@@ -139,14 +151,24 @@ class Detections:
 
     async def criticals(self) -> list[Any]:
         """The latest whose severity is CRITICAL."""
-        sql = f"{SHOWN} {self._where} AND severity = 'CRITICAL' ORDER BY found.time DESC, id LIMIT {CRITICALS}"
+        sql = f"{SHOWN} {self._where} AND severity = 'CRITICAL' ORDER BY found.time DESC, id DESC LIMIT {CRITICALS}"
         return await self._rows(sql)
 
     async def page(self, number: int) -> tuple[list[Any], bool]:
         """A page of the latest, counted from 1, and whether there is another."""
-        sql = f"{SHOWN} {self._where} ORDER BY found.time DESC, id LIMIT :most OFFSET :skipped"
+        sql = f"{SHOWN} {self._where} ORDER BY found.time DESC, id DESC LIMIT :most OFFSET :skipped"
         rows = await self._rows(sql, most=PAGE + 1, skipped=(number - 1) * PAGE)
         return rows[:PAGE], len(rows) > PAGE
+
+    async def progress(self) -> str:
+        """How far the scoring of the log is: there are `none`, some are `pending`, or all of them `scored`."""
+        of_tenant = "FROM log_entries WHERE tenant_id IN ('', :tenant)"
+        sql = f"""
+            SELECT CASE WHEN EXISTS (SELECT 1 {of_tenant} AND anomaly_scored_at IS NULL) THEN 'pending'
+                        WHEN EXISTS (SELECT 1 {of_tenant}) THEN 'scored' ELSE 'none' END
+        """
+        has_log = {"tenant_id", "anomaly_scored_at"} <= set(await self._database.table_columns("log_entries"))
+        return (await self._rows(sql))[0][0] if has_log else "none"
 
     async def labels(self) -> list[str]:
         """Every label there is, whatever the filters say."""

@@ -14,9 +14,13 @@ from datasette.utils.sqlite import sqlite3
 from sqlite_anomaly.datasette import canned
 from sqlite_anomaly.datasette.chart import Chart, chart, unit_of
 from sqlite_anomaly.datasette.connections import unrestricted
-from sqlite_anomaly.datasette.detections import Detections, Filters, are_in
+from sqlite_anomaly.datasette.detections import PAGE, Detections, Filters, are_in, obstacle
 
 ACKNOWLEDGE = "anomaly-acknowledge"
+# Where none are given, the notes that it has stay.
+ACKNOWLEDGEMENT = """
+SELECT anomaly_acknowledge(:id, coalesce(nullif(:notes, ''), (SELECT max(notes) FROM detections WHERE id = :id)))
+"""
 TABLE = "detections"
 # What the queries that come along read. Datasette asks nobody's leave for the tables of a canned query.
 QUERIED_TABLES = [TABLE, "log_entries", "anomaly_runs"]
@@ -58,6 +62,7 @@ async def anomalies(datasette: Any, request: Any) -> Response:
     await datasette.ensure_permissions(request.actor, _permissions(database.name))
     page = {"database": database.name, "path": path(datasette, database.name)}
     if not await are_in(database):
+        page["obstacle"] = await obstacle(database)
         return await _html(datasette, request, "anomaly_missing.html", page)
     try:
         filters = Filters.from_query(request.args)
@@ -65,8 +70,11 @@ async def anomalies(datasette: Any, request: Any) -> Response:
         page |= {"filters": Filters(), "problem": str(error)}
         return await _html(datasette, request, "anomaly_problem.html", page, 400)
     page |= {"filters": filters, "may_acknowledge": await _may_acknowledge(datasette, request.actor, database)}
+    detections = Detections(database, filters)
     try:
-        page |= await _content(Detections(database, filters), _page_number(request))
+        page |= await _content(detections, _page_number(request))
+        if not page["figures"]["total"] and await _may_see(datasette, request.actor, database.name, "log_entries"):
+            page["progress"] = await detections.progress()
     except QueryInterrupted:
         page["problem"] = "There are too many detections to read within this server's time limit. Name a range of time."
         return await _html(datasette, request, "anomaly_problem.html", page, 503)
@@ -85,11 +93,11 @@ async def acknowledge(datasette: Any, request: Any) -> Response:
     if not await _may_acknowledge(datasette, request.actor, database):
         raise Forbidden(f"Permission denied: {ACKNOWLEDGE}")
     form = await request.post_vars()
-    identifier = form.get("id", "")
+    identifier, notes = form.get("id", ""), form.get("notes", "").strip()
 
     def write(connection: Any) -> bool:
         with unrestricted(connection):
-            ((count,),) = connection.execute("SELECT anomaly_acknowledge(?)", (identifier,)).fetchall()
+            ((count,),) = connection.execute(ACKNOWLEDGEMENT, {"id": identifier, "notes": notes}).fetchall()
         return bool(count)
 
     try:
@@ -113,14 +121,16 @@ def _understood(query_string: str) -> str:
 
 async def _content(detections: Detections, number: int) -> dict[str, Any]:
     rows, has_more = await detections.page(number)
+    figures = await detections.figures()
     return {
-        "figures": await detections.figures(),
+        "figures": figures,
         "chart": await _chart(detections),
         "series": {label: index % 8 for index, label in enumerate(await detections.labels())},
         "sources": await detections.sources(),
         "criticals": await detections.criticals(),
         "rows": rows,
         "number": number,
+        "last": -(-figures["total"] // PAGE),
         "has_more": has_more,
         "tilde": tilde_encode,
     }
