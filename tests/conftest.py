@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import signal
 import sys
 from pathlib import Path
 
@@ -17,6 +18,10 @@ DIST = Path(os.environ.get("ANOMALY_DIST", ROOT / "dist")).resolve()
 EXTENSION = DIST / "anomaly0"
 MODELS = ROOT / "tests" / "models"
 SUFFIX = {"darwin": ".dylib", "win32": ".dll"}.get(sys.platform, ".so")
+
+# A job in the background may have been started to ignore Ctrl-C; what the tests start and interrupt must not inherit that.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # Settings of the caller's shell must not reach the tests.
 for name in [name for name in os.environ if name.startswith("TURNSTONE_") or name == "ORT_DYLIB_PATH"]:

@@ -38,7 +38,7 @@ class TestStatements:
         ],
     )
     def test_one_that_writes_the_entries_cannot_score_them(self, noted, sql):
-        assert "a statement that is running writes the same table" in error_of(noted, sql)
+        assert "this statement writes the same table itself" in error_of(noted, sql)
         assert problems(noted) == []
         assert one(noted, PENDING) == 2
         assert (score(noted)["scored"], unfinished(noted)) == (2, [])
@@ -46,9 +46,24 @@ class TestStatements:
     def test_one_that_writes_the_detections_cannot_acknowledge_them(self, noted):
         score(noted)
         sql = "UPDATE detections SET notes = anomaly_acknowledge(id, 'seen')"
-        assert "a statement that is running writes the same table" in error_of(noted, sql)
+        assert "this statement writes the same table itself" in error_of(noted, sql)
         assert problems(noted) == []
         assert one(noted, "SELECT acknowledged FROM detections") == 0
+
+    def test_one_whose_trigger_scores_can(self, noted):
+        noted.execute(
+            "CREATE TEMP TRIGGER eager AFTER INSERT ON main.log_entries BEGIN SELECT anomaly_score_all(); END"
+        )
+        noted.execute("INSERT INTO log_entries (id, text) SELECT value, 'failed failed' FROM json_each('[8, 9]')")
+        assert one(noted, "SELECT count(*) FROM detections") == 3
+        assert unfinished(noted) == []
+
+    def test_one_that_has_more_rows_to_give_hinders_none(self, noted):
+        inserted = noted.execute("INSERT INTO log_entries (id, text) VALUES ('e8', 'ok'), ('e9', 'ok') RETURNING id")
+        assert next(inserted) == ("e8",)
+        assert score(noted)["scored"] == 4
+        inserted.fetchall()
+        assert unfinished(noted) == []
 
     def test_one_that_writes_another_table_can(self, noted):
         noted.execute("CREATE TABLE results (answer)")

@@ -487,7 +487,7 @@ class TestDoctor:
         remedy = self.findings(database)["texts"]["remedy"]
         with closing(sqlite3.connect(database)) as connection, connection:
             connection.execute(remedy)
-        assert said(command("score", database, *LEVELS)) == ["1 entries scored, 1 detections"]
+        assert said(command("score", database, *LEVELS)) == ["1 entry scored, 1 detection"]
         assert "texts" not in self.findings(database, status=0)
 
     def test_in_words(self, tmp_path):
