@@ -114,6 +114,12 @@ def test_a_library_that_is_no_runtime_is_an_error(bare, kind):
     assert str(fake) in done.stderr
 
 
+@pytest.mark.parametrize("size", ["1", "20000", "0", "many", str(2**62)])
+def test_the_stack_of_other_threads_is_not_that_of_ours(size):
+    done = shell(load(DIST), f"SELECT anomaly_config('threads', 2); {CLASSIFY}", RUST_MIN_STACK=size)
+    assert ("SECURITY_ANOMALY" in done.stdout, done.returncode, done.stderr) == (True, 0, "")
+
+
 @pytest.mark.skipif(not shutil.which("cc"), reason="makes a library with a C compiler")
 def test_a_runtime_that_is_too_old_is_an_error(bare):
     runtime = bare / next(DIST.glob("*onnxruntime*")).name

@@ -31,8 +31,7 @@ pub(super) fn map<T: Sync, R: Send>(
     };
     let helpers = threads.min(items.len()).saturating_sub(1);
     let mut done = thread::scope(|scope| {
-        let spawn =
-            || thread::Builder::new().name("sqlite-anomaly".into()).spawn_scoped(scope, || take(&|| Ok(())));
+        let spawn = || helper().spawn_scoped(scope, || take(&|| Ok(())));
         // Where the system gives no more threads, those that are there do the work.
         let helpers: Vec<_> = (0..helpers).map_while(|_| spawn().ok()).collect();
         let mut done = take(check);
@@ -61,14 +60,20 @@ pub(super) fn join<A: Send, B>(
         return Ok((first(), second()));
     }
     thread::scope(|scope| {
-        let helper = thread::Builder::new().name("sqlite-anomaly".into()).spawn_scoped(scope, &first);
+        let spawned = helper().spawn_scoped(scope, &first);
         let second = second();
-        match helper {
+        match spawned {
             Ok(helper) => Ok((helper.join().map_err(|_| defect())?, second)),
             // Where the system gives no more threads, the one that is there does the work.
             Err(_) => Ok((first(), second)),
         }
     })
+}
+
+/// A thread to be, with the stack that threads have by default: RUST_MIN_STACK is meant for programs of the host's.
+fn helper() -> thread::Builder {
+    const STACK: usize = 2 << 20;
+    thread::Builder::new().name("sqlite-anomaly".into()).stack_size(STACK)
 }
 
 /// A panic in one thread ends the work of all.
