@@ -52,6 +52,18 @@ def use(connection, name: str) -> str:
     return one(connection, "SELECT anomaly_label('it failed')")
 
 
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="makes a pipe")
+def test_a_branch_that_is_a_pipe_is_not_read(cache):
+    """Read, it would keep the process waiting for ever."""
+    download(cache, "org/name", MODELS / "levels", ref=None)
+    branch = cache / "models--org--name" / "refs" / "main"
+    branch.parent.mkdir()
+    os.mkfifo(branch)
+    connection = connect()
+    assert "hf download org/name" in error_of(connection, "SELECT anomaly_config('model', 'org/name')")
+    assert use(connection, f"org/name@{COMMIT}") == "ERROR"
+
+
 @pytest.mark.parametrize("source", ["levels", "external"])
 def test_a_hub_id_is_looked_up_in_the_cache(cache, source):
     snapshot = download(cache, "org/name", MODELS / source)

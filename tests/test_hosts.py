@@ -114,6 +114,19 @@ def test_a_library_that_is_no_runtime_is_an_error(bare, kind):
     assert str(fake) in done.stderr
 
 
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="makes a pipe")
+def test_a_pipe_in_the_place_of_a_library_is_not_opened(bare):
+    """Opened, it would keep the process waiting for ever."""
+    fake = bare / next(DIST.glob("*onnxruntime*")).name
+    os.mkfifo(fake)
+    (bare / "link").symlink_to(fake)
+    model = f"SELECT anomaly_config('model', '{MODELS / 'levels'}'); SELECT anomaly_label('failed');"
+    for environment in [{}, {"ORT_DYLIB_PATH": str(fake)}, {"ORT_DYLIB_PATH": str(bare / "link")}]:
+        done = shell(load(bare), model, **environment)
+        assert "no usable ONNX Runtime" in done.stderr
+        assert f"{environment.get('ORT_DYLIB_PATH', fake)} is no file" in done.stderr
+
+
 @pytest.mark.parametrize("size", ["1", "20000", "0", "many", str(2**62)])
 def test_the_stack_of_other_threads_is_not_that_of_ours(size):
     done = shell(load(DIST), f"SELECT anomaly_config('threads', 2); {CLASSIFY}", RUST_MIN_STACK=size)

@@ -41,11 +41,13 @@ impl<'a> HubId<'a> {
     /// The snapshot of the revision in the cache folder `cache`.
     pub(super) fn find(self, cache: &Path) -> Option<Snapshot> {
         let revision = self.revision.unwrap_or(DEFAULT_REVISION);
-        let repo = Repo::with_revision(self.repo.to_owned(), RepoType::Model, revision.to_owned());
-        let repo = Cache::new(cache.to_owned()).repo(repo);
+        let wanted = Repo::with_revision(self.repo.to_owned(), RepoType::Model, revision.to_owned());
+        let repo = Cache::new(cache.to_owned()).repo(wanted.clone());
         // A branch or a tag is a file that names the commit; a commit is a folder.
-        let by_name = || repo.get("config.json")?.parent().map(Path::to_owned);
         let by_commit = || Some(repo.pointer_path(revision)).filter(|folder| folder.is_dir());
+        // Anything else in that file's place, a pipe say, is not to be read.
+        let branch = cache.join(wanted.folder_name()).join("refs").join(revision);
+        let by_name = || branch.is_file().then(|| repo.get("config.json"))??.parent().map(Path::to_owned);
         let folder = by_name().or_else(by_commit)?;
         let commit = folder.file_name()?.to_string_lossy().into_owned();
         Some(Snapshot { folder, commit })

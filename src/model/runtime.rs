@@ -94,10 +94,14 @@ fn load_library(beside: Option<&Path>) -> Result<(EnvironmentBuilder, PathBuf)> 
 
 fn load(library: &Path) -> std::result::Result<EnvironmentBuilder, String> {
     // A bare name is the system's loader's to find.
-    if library.components().count() > 1 && !library.exists() {
-        return Err(format!("there is no {}", library.display()));
+    if library.components().count() > 1 {
+        let found = library.metadata().map_err(|_| format!("there is no {}", library.display()))?;
+        // A pipe, opened, would keep the process waiting for ever.
+        if !found.is_file() {
+            return Err(format!("{} is no file", library.display()));
+        }
+        check_complete(library)?;
     }
-    check_complete(library)?;
     ort::init_from(library).map_err(|error| error.to_string())
 }
 
