@@ -37,6 +37,7 @@ pub struct Error {
 const SQLITE_ERROR: i32 = 1;
 const SQLITE_INTERNAL: i32 = 2;
 const SQLITE_BUSY: i32 = 5;
+const SQLITE_NOMEM: i32 = 7;
 const SQLITE_INTERRUPT: i32 = 9;
 const SQLITE_LOCKED_SHAREDCACHE: i32 = 6 | (1 << 8);
 const SQLITE_BUSY_SNAPSHOT: i32 = 5 | (2 << 8);
@@ -68,6 +69,14 @@ impl Error {
         Self::new(
             Kind::Interrupted,
             "interrupted; every batch already reported stays as it is, run it again for the rest",
+        )
+    }
+
+    /// There is no memory for a value. Where the size comes from the data, this is an error and no abort.
+    pub fn out_of_memory() -> Self {
+        Self::new(
+            Kind::Database(SQLITE_NOMEM),
+            "out of memory for a large value: free some memory, or give it less, and run it again",
         )
     }
 

@@ -2,6 +2,8 @@
 
 use std::borrow::Cow;
 
+use crate::error::{Error, Result};
+
 /// One of the five [storage classes](https://www.sqlite.org/datatype3.html), owned.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Value {
@@ -31,6 +33,17 @@ impl Value {
         }
     }
 
+    /// The value where it lies.
+    pub fn borrowed(&self) -> Borrowed<'_> {
+        match self {
+            Self::Null => Borrowed::Null,
+            Self::Integer(number) => Borrowed::Integer(*number),
+            Self::Real(number) => Borrowed::Real(*number),
+            Self::Text(text) => Borrowed::Text(text.as_bytes()),
+            Self::Blob(bytes) => Borrowed::Blob(bytes),
+        }
+    }
+
     /// The same, without a copy of a text.
     pub fn into_text(self) -> Option<String> {
         match self {
@@ -51,6 +64,65 @@ impl Value {
             other => Cow::Borrowed(other),
         }
     }
+}
+
+/// A value where it lies, as the bytes it is there.
+#[derive(Clone, Copy, Debug)]
+pub enum Borrowed<'a> {
+    /// `NULL`
+    Null,
+    /// `INTEGER`
+    Integer(i64),
+    /// `REAL`
+    Real(f64),
+    /// `TEXT`, which may be no valid UTF-8.
+    Text(&'a [u8]),
+    /// `BLOB`
+    Blob(&'a [u8]),
+}
+
+impl Borrowed<'_> {
+    /// A copy.
+    pub fn to_value(self) -> Result<Value> {
+        Ok(match self {
+            Self::Null => Value::Null,
+            Self::Integer(number) => Value::Integer(number),
+            Self::Real(number) => Value::Real(number),
+            Self::Text(bytes) => Value::Text(as_text(bytes)?),
+            Self::Blob(bytes) => {
+                let mut copy = Vec::new();
+                copy.try_reserve_exact(bytes.len()).map_err(|_| Error::out_of_memory())?;
+                copy.extend_from_slice(bytes);
+                Value::Blob(copy)
+            }
+        })
+    }
+
+    /// What [`Value::text`] makes of the first so many bytes. A character that ends behind them counts as invalid.
+    pub fn head(self, bytes: usize) -> Result<Option<String>> {
+        match self {
+            Self::Text(all) | Self::Blob(all) => as_text(&all[..all.len().min(bytes)]).map(Some),
+            number => Ok(number.to_value()?.into_text()),
+        }
+    }
+}
+
+/// Fails where there is no memory for so many bytes, which what comes next would abort the process for.
+pub fn require_room(bytes: usize) -> Result<()> {
+    Vec::<u8>::new().try_reserve_exact(bytes).map_err(|_| Error::out_of_memory())
+}
+
+/// A copy as UTF-8, bytes that are none being replaced as [`String::from_utf8_lossy`] does it.
+fn as_text(bytes: &[u8]) -> Result<String> {
+    let mut text = String::new();
+    for chunk in bytes.utf8_chunks() {
+        let replacement = if chunk.invalid().is_empty() { "" } else { "\u{fffd}" };
+        let length = chunk.valid().len() + replacement.len();
+        text.try_reserve(length).map_err(|_| Error::out_of_memory())?;
+        text.push_str(chunk.valid());
+        text.push_str(replacement);
+    }
+    Ok(text)
 }
 
 impl From<&str> for Value {
@@ -92,5 +164,29 @@ impl From<usize> for Value {
 impl<T: Into<Value>> From<Option<T>> for Value {
     fn from(value: Option<T>) -> Self {
         value.map_or(Self::Null, Into::into)
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_copy_as_text_is_the_lossy_one() {
+        for bytes in
+            [&b""[..], b"plain", "\u{e4}\u{1f980}".as_bytes(), b"\xff a\xe2\x82", b"\xed\xa0\x80\xc0\xaf"]
+        {
+            assert_eq!(as_text(bytes).unwrap(), String::from_utf8_lossy(bytes));
+        }
+    }
+
+    #[test]
+    fn the_head_of_a_text_may_end_within_a_character() {
+        let head = |text: &str, bytes| Borrowed::Text(text.as_bytes()).head(bytes).unwrap().unwrap();
+        assert_eq!(head("a\u{e4}b", 1), "a");
+        assert_eq!(head("a\u{e4}b", 2), "a\u{fffd}");
+        assert_eq!(head("a\u{e4}b", 100), "a\u{e4}b");
+        assert_eq!(Borrowed::Integer(12).head(1).unwrap().unwrap(), "12");
     }
 }

@@ -231,7 +231,51 @@ print(len(array) / 1e6, peak() - before)
 """
 
 
-def test_an_array_takes_the_memory_of_its_texts_and_of_two_copies(tmp_path):
+def test_an_array_takes_the_memory_of_two_copies():
     # SQLite's own and the argument's; of each text no more than the model sees.
     length, grown = megabytes(EACH, 50, scaled(1_000_000, 10_000_000))
     assert grown < 8 + 2.3 * length
+
+
+MANY = """
+array, times, answer = sys.argv[1], *map(int, sys.argv[2:])
+db = opened()
+db.execute(
+    "CREATE TABLE made AS SELECT replace(?, ';', replace(hex(zeroblob(?)), '00', '0,') || '0') AS array", (array, times)
+)
+before = peak()
+assert one(db, "SELECT count(*) FROM made, anomaly_classify_each(array)") == answer
+print(one(db, "SELECT length(array) FROM made") / 1e6, peak() - before)
+"""
+
+
+@pytest.mark.parametrize(
+    ("array", "answer"),
+    [("[;]", None), ("[[;]]", 1), ('[{"a": [;], "b": [;]}]', 1)],
+    ids=["elements", "array", "object"],
+)
+def test_an_array_of_many_small_values_takes_no_more(array, answer):
+    values = scaled(500_000, 5_000_000)
+    length, grown = megabytes(MANY, array, values, answer or values + 1)
+    assert grown < 24 + 3 * length
+
+
+LISTED = """
+count, size = map(int, sys.argv[1:])
+db = opened()
+one(db, "SELECT anomaly_init()")
+db.execute(
+    "WITH RECURSIVE numbers(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM numbers WHERE n < ?)"
+    " INSERT INTO detections (id, entry_id, anomaly_label, anomaly_score, detected_at, text)"
+    " SELECT n, n, 'ERROR', 1, '2026', printf('%.*c', ?, 'x') FROM numbers", (count, size)
+)
+before = peak()
+listed = sum(1 for _ in db.execute("SELECT * FROM anomaly_detections(?)", (count,)))
+print(listed, peak() - before)
+"""
+
+
+def test_a_list_of_detections_takes_the_memory_of_one():
+    count = scaled(20_000, 400_000)
+    listed, grown = megabytes(LISTED, count, 2000)
+    assert (listed, grown < 8) == (count, True), grown

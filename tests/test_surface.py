@@ -117,6 +117,40 @@ def test_classify_each_answers_every_element(db):
     assert rows == [(0, "INFO"), (1, None), (2, "ERROR"), (3, "INFO")]
 
 
+def test_classify_each_answers_any_number_in_their_order(db):
+    texts = [(None, "ok", "slow slow", "failed", number)[number % 5] for number in range(20_001)]
+    rows = db.execute("SELECT * FROM anomaly_classify_each(?)", (json.dumps(texts),)).fetchall()
+    alone = {
+        text: db.execute("SELECT * FROM anomaly_scores(?) LIMIT 1", (text,)).fetchone() or (None,) * 4
+        for text in [None, "ok", "slow slow", "failed", 4]
+    }
+    assert rows == [(index, *alone[4 if isinstance(text, int) else text]) for index, text in enumerate(texts)]
+
+
+def test_classify_each_goes_on_with_the_model_it_began_with(db):
+    rows = db.execute("SELECT label FROM anomaly_classify_each(?)", (json.dumps(["failed"] * 20_000),))
+    assert rows.fetchone() == ("ERROR",)
+    one(db, "SELECT anomaly_config('model', '')")
+    assert set(rows.fetchall()) == {("ERROR",)}
+
+
+def test_classify_each_tells_what_is_malformed_before_the_first_row(db):
+    rows = "1, " * 20_000
+    for json_array, problem in [
+        (f"[{rows}", "element 20000: EOF while parsing a value, at byte 60001"),
+        (f"[{rows} 1 2]", "neither , nor ] follows element 20000"),
+        (f"[{rows} 1] 2", "something follows its end"),
+    ]:
+        message = error_of(db, "SELECT * FROM anomaly_classify_each(?) LIMIT 1", json_array)
+        assert f"not a JSON array ({problem}" in message
+
+
+def test_classify_each_gives_its_argument_back(db):
+    for argument in ['["failed"]', b'["failed"]']:
+        rows = db.execute("SELECT label, json_array FROM anomaly_classify_each(?)", (argument,)).fetchall()
+        assert rows == [("ERROR", argument)]
+
+
 def test_classify_each_joins_any_table(db):
     db.execute("CREATE TABLE mine (line TEXT)")
     db.executemany("INSERT INTO mine VALUES (?)", [("ok",), ("failed",), ("slow",)])

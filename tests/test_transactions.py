@@ -393,6 +393,20 @@ def test_a_progress_handler_that_looks_at_a_clock_ends_a_call_that_classifies_mu
     assert one(db, "SELECT count(label) FROM anomaly_classify_each(?)", texts) == 2000
 
 
+@pytest.mark.parametrize("array", ["[;]", "[[;]]"])
+def test_a_progress_handler_ends_a_call_that_reads_much(array):
+    connection = connect()
+    use_model(connection, "levels")
+    one(connection, "SELECT anomaly_label('failed')")
+    array = array.replace(";", "0, " * 100_000 + "0")
+    looks = itertools.count(1)
+    connection.set_progress_handler(lambda: next(looks) > 2, 1000)
+    assert "interrupted" in error_of(connection, "SELECT idx FROM anomaly_classify_each(?) LIMIT 1", array)
+    connection.set_progress_handler(None, 0)
+    assert next(looks) == 4  # it was not asked again
+    assert one(connection, "SELECT idx FROM anomaly_classify_each(?) LIMIT 1", array) == 0
+
+
 def test_a_database_whose_file_was_deleted_says_so(path):
     db = connect(path)
     use_model(db, "levels")

@@ -1,9 +1,10 @@
 //! A value as the database holds it: text stays the bytes it is, valid UTF-8 or not, so that it finds its row again.
 
-use rusqlite::types::{FromSql, FromSqlResult, ToSqlOutput, ValueRef};
+use rusqlite::types::{FromSql, FromSqlError, FromSqlResult, ToSqlOutput, ValueRef};
 use rusqlite::{Row, ToSql};
 
-use crate::value::Value;
+use crate::error::{Error, Result};
+use crate::value::{Borrowed, Value};
 
 /// An owned [`ValueRef`].
 #[derive(Clone, Debug, PartialEq)]
@@ -21,10 +22,17 @@ impl FromSql for Cell {
             ValueRef::Null => Self::Null,
             ValueRef::Integer(number) => Self::Integer(number),
             ValueRef::Real(number) => Self::Real(number),
-            ValueRef::Text(bytes) => Self::Text(bytes.to_vec()),
-            ValueRef::Blob(bytes) => Self::Blob(bytes.to_vec()),
+            ValueRef::Text(bytes) => Self::Text(copy(bytes)?),
+            ValueRef::Blob(bytes) => Self::Blob(copy(bytes)?),
         })
     }
+}
+
+fn copy(bytes: &[u8]) -> FromSqlResult<Vec<u8>> {
+    let mut copy = Vec::new();
+    copy.try_reserve_exact(bytes.len()).map_err(|_| FromSqlError::other(Error::out_of_memory()))?;
+    copy.extend_from_slice(bytes);
+    Ok(copy)
 }
 
 impl ToSql for Cell {
@@ -40,18 +48,16 @@ impl ToSql for Cell {
 }
 
 /// The first `count` values of a row.
-pub(super) fn values(row: &Row<'_>, count: usize) -> rusqlite::Result<Vec<Value>> {
-    (0..count).map(|index| Ok(row.get::<_, Cell>(index)?.into())).collect()
+pub(super) fn values(row: &Row<'_>, count: usize) -> Result<Vec<Value>> {
+    (0..count).map(|index| borrowed(row.get_ref(index)?).to_value()).collect()
 }
 
-impl From<Cell> for Value {
-    fn from(cell: Cell) -> Self {
-        match cell {
-            Cell::Null => Self::Null,
-            Cell::Integer(number) => Self::Integer(number),
-            Cell::Real(number) => Self::Real(number),
-            Cell::Text(bytes) => Self::Text(String::from_utf8_lossy(&bytes).into_owned()),
-            Cell::Blob(bytes) => Self::Blob(bytes),
-        }
+fn borrowed(value: ValueRef<'_>) -> Borrowed<'_> {
+    match value {
+        ValueRef::Null => Borrowed::Null,
+        ValueRef::Integer(number) => Borrowed::Integer(number),
+        ValueRef::Real(number) => Borrowed::Real(number),
+        ValueRef::Text(bytes) => Borrowed::Text(bytes),
+        ValueRef::Blob(bytes) => Borrowed::Blob(bytes),
     }
 }

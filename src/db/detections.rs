@@ -1,10 +1,11 @@
 //! The `detections` table: what a batch writes, what is listed, what is acknowledged.
 
+use std::mem;
 use std::ops::Add;
 use std::time::Duration;
 
 use rusqlite::ffi::{SQLITE_CONSTRAINT_PRIMARYKEY, SQLITE_CONSTRAINT_UNIQUE};
-use rusqlite::{ToSql, params, params_from_iter};
+use rusqlite::{Statement, ToSql, params};
 
 use super::entries::{Entry, Queue};
 use super::runs::Record;
@@ -252,8 +253,28 @@ pub struct Filter {
     pub scorer: Option<String>,
 }
 
-/// The detections that `filter` lets through, newest first; each row has the values of [`COLUMNS`].
-pub fn list(database: &Database, filter: &Filter) -> Result<Vec<Vec<Value>>> {
+/// Detections, each read as it is asked for.
+#[derive(Debug)]
+pub struct Listing<'db> {
+    /// Open until the last row was read, or one could not be.
+    statement: Option<Statement<'db>>,
+}
+
+impl Listing<'_> {
+    /// The values of [`COLUMNS`] of the next detection.
+    pub fn next_row(&mut self) -> Result<Option<Vec<Value>>> {
+        let Some(mut statement) = self.statement.take() else { return Ok(None) };
+        let mut rows = statement.raw_query();
+        let row = rows.next()?.map(|row| cell::values(row, COLUMNS.len())).transpose()?;
+        // They hold nothing, but dropped they would take the statement back to its first row.
+        mem::forget(rows);
+        self.statement = row.is_some().then_some(statement);
+        Ok(row)
+    }
+}
+
+/// The detections that `filter` lets through, newest first.
+pub fn list<'db>(database: &'db Database, filter: &Filter) -> Result<Listing<'db>> {
     schema::require_detections(database)?;
     // A table of the seed's may lack columns that came later.
     let columns = if schema::has_scorer(database)? { COLUMNS.join(", ") } else { without_scorer() };
@@ -273,8 +294,10 @@ pub fn list(database: &Database, filter: &Filter) -> Result<Vec<Vec<Value>>> {
     sql.push_str(" ORDER BY detected_at DESC LIMIT ?");
     parameters.push(Box::new(filter.limit));
     let mut statement = database.connection.prepare(&sql)?;
-    let rows = statement.query_map(params_from_iter(parameters), |row| cell::values(row, COLUMNS.len()))?;
-    Ok(rows.collect::<rusqlite::Result<_>>()?)
+    for (index, parameter) in parameters.iter().enumerate() {
+        statement.raw_bind_parameter(index + 1, parameter)?;
+    }
+    Ok(Listing { statement: Some(statement) })
 }
 
 fn without_scorer() -> String {

@@ -1,7 +1,7 @@
 //! The SQL that the extension itself runs, on the host's connection.
 //!
-//! Nothing here changes a setting of that connection, and no statement stays open when a function returns. Values
-//! reach SQL as bound parameters only.
+//! Nothing here changes a setting of that connection, and no statement stays open when a function returns, but for that
+//! of a listing. Values reach SQL as bound parameters only.
 
 mod busy;
 mod cell;
@@ -146,6 +146,13 @@ impl Database {
 
 impl From<rusqlite::Error> for Error {
     fn from(error: rusqlite::Error) -> Self {
+        let error = match error {
+            // What reading a value came to.
+            rusqlite::Error::FromSqlConversionFailure(_, _, cause) if cause.is::<Self>() => {
+                return cause.downcast().map_or_else(Self::defect, |own| *own);
+            }
+            error => error,
+        };
         let text = error.to_string();
         let code = match error.sqlite_error().map_or(ffi::SQLITE_ERROR, |error| error.extended_code) {
             // SQLite reports a function that the authorizer denies, and some interrupts of a statement that is being

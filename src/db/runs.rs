@@ -149,6 +149,6 @@ impl Record {
 pub fn last(database: &Database, count: usize) -> Result<Vec<Vec<Value>>> {
     let sql = format!("SELECT {} FROM anomaly_runs ORDER BY started DESC LIMIT {count}", COLUMNS.join(", "));
     let mut statement = database.connection.prepare(&sql)?;
-    let rows = statement.query_map([], |row| cell::values(row, COLUMNS.len()))?;
-    Ok(rows.collect::<rusqlite::Result<_>>()?)
+    let rows = statement.query_and_then([], |row| cell::values(row, COLUMNS.len()))?;
+    rows.collect()
 }

@@ -23,7 +23,7 @@ pub use place::{find, is_bundled};
 pub use provider::{available as available_providers, require as require_device};
 pub use registry::{Shared, shared};
 pub use runtime::Runtime;
-pub use tokenizer::{Tokens, visible};
+pub use tokenizer::{Tokens, VISIBLE_BYTES, visible};
 
 use std::path::Path;
 

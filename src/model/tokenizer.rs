@@ -187,9 +187,14 @@ fn longest_sequence(config: &Json) -> usize {
     positions.saturating_sub(first).clamp(8, MAX_TOKENS)
 }
 
-/// The part of a text that a model sees: its first 512 code points, as in the seed.
+/// How many code points of a text a model sees, as in the seed.
+const CODE_POINTS: usize = 512;
+
+/// The part of a text that a model sees lies within so many bytes.
+pub const VISIBLE_BYTES: usize = 4 * CODE_POINTS;
+
+/// The part of a text that a model sees.
 pub fn visible(text: &str) -> &str {
-    const CODE_POINTS: usize = 512;
     text.char_indices().nth(CODE_POINTS).map_or(text, |(end, _)| &text[..end])
 }
 

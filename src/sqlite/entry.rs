@@ -11,6 +11,7 @@ use super::function::{self, Flags};
 use super::guard::guard;
 use super::location;
 use super::table::{self, TableFunction};
+use super::value::Passed;
 use crate::db::Database;
 use crate::error::{Error, Kind, Result};
 use crate::panics;
@@ -55,7 +56,7 @@ impl Registrar {
     /// Registers a scalar function of `arguments` arguments.
     pub fn scalar<F>(&self, name: &str, arguments: usize, flags: Flags, body: F) -> Result<()>
     where
-        F: Fn(&Database, Vec<Value>) -> Result<Value> + Send + Sync + 'static,
+        F: Fn(&Database, Passed<'_>) -> Result<Value> + Send + Sync + 'static,
     {
         // SAFETY: `db` is the connection that is loading the extension: see `initialise`.
         unsafe { function::register(self.db, name, arguments as c_int, flags, body) }

@@ -7,7 +7,7 @@ use sqlite_loadable::ext;
 
 use super::database;
 use super::guard::guard;
-use super::value;
+use super::value::{self, Passed};
 use crate::db::Database;
 use crate::error::{Error, Kind, Result};
 use crate::value::Value;
@@ -47,7 +47,7 @@ pub(super) unsafe fn register<F>(
     body: F,
 ) -> Result<()>
 where
-    F: Fn(&Database, Vec<Value>) -> Result<Value> + Send + Sync + 'static,
+    F: Fn(&Database, Passed<'_>) -> Result<Value> + Send + Sync + 'static,
 {
     let c_name = CString::new(name).map_err(|_| Error::defect("a function name holds a NUL"))?;
     let body = Box::into_raw(Box::new(body)).cast::<c_void>();
@@ -77,13 +77,13 @@ unsafe extern "C" fn call<F>(
     argc: c_int,
     argv: *mut *mut ext::sqlite3_value,
 ) where
-    F: Fn(&Database, Vec<Value>) -> Result<Value> + 'static,
+    F: Fn(&Database, Passed<'_>) -> Result<Value> + 'static,
 {
     let outcome = guard("xFunc", || {
         // SAFETY: the contract of `super`.
         let (body, database, arguments) = unsafe {
             let body = &*ext::sqlite3ext_user_data(context).cast::<F>();
-            (body, database::lend(ext::sqlite3ext_context_db_handle(context))?, value::read_all(argc, argv))
+            (body, database::lend(ext::sqlite3ext_context_db_handle(context))?, value::passed(argc, argv))
         };
         body(&database, arguments)
     });

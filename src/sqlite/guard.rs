@@ -9,6 +9,9 @@ thread_local! {
     static DEPTH: Cell<usize> = const { Cell::new(0) };
 }
 
+/// How rusqlite takes it that SQLite has no memory to give a text of a table in UTF-8.
+const NO_MEMORY_FOR_A_TEXT: &str = "unexpected SQLITE_TEXT column type with NULL data";
+
 /// One callback inside another, as a trigger that labels does it inside a scoring; gone as it ends.
 struct Nested;
 
@@ -43,6 +46,9 @@ pub(super) fn guard<T>(callback: &str, body: impl FnOnce() -> Result<T>) -> Resu
         body()
     };
     caught(body).unwrap_or_else(|panic| {
+        if panic.reason == NO_MEMORY_FOR_A_TEXT {
+            return Err(Error::out_of_memory());
+        }
         let place = panic.place.map(|place| format!(" (at {place})")).unwrap_or_default();
         Err(Error::defect(format_args!("{}{place}", panic.reason)))
     })

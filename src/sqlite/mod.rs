@@ -8,7 +8,8 @@
 //!   to the host's stderr: see [`crate::panics`];
 //! - an error reaches the host with its message and its result code;
 //! - what is registered is freed with the connection;
-//! - values are read completely (`NULL`, `NUL` bytes, empty blobs, invalid UTF-8) and copied;
+//! - values are read completely (`NULL`, `NUL` bytes, empty blobs, invalid UTF-8) and copied, and where there is no memory
+//!   for the copy, that is an error;
 //! - one copy of SQLite is served per process, a second one is refused with a message.
 //!
 //! # Safety
@@ -33,6 +34,7 @@ pub use entry::{Registrar, initialise};
 pub use function::Flags;
 pub use location::library_path;
 pub use table::{Arguments, Rows, TableFunction};
+pub use value::Passed;
 
 #[doc(hidden)]
 pub use sqlite_loadable::ext::{sqlite3, sqlite3_api_routines};

@@ -34,17 +34,24 @@ pub trait TableFunction: Send + Sync + 'static {
     const REQUIRED: usize = 0;
     /// Whether it may be used in top-level SQL only.
     const DIRECT_ONLY: bool = false;
-    /// What yields the rows of one scan.
-    type Rows: Rows;
+    /// What yields the rows of one scan; it may keep statements of the database open.
+    type Rows<'db>: Rows;
 
     /// Starts a scan.
-    fn open(&self, database: &Database, arguments: Arguments<'_>) -> Result<Self::Rows>;
+    fn open<'db>(&self, database: &'db Database, arguments: Arguments<'_>) -> Result<Self::Rows<'db>>;
 }
 
 /// The rows of one scan, made as they are read.
 pub trait Rows {
-    /// The next row, as many values as there are columns; `None` after the last.
-    fn next(&mut self, database: &Database) -> Result<Option<Vec<Value>>>;
+    /// The next row, as many values as there are columns; `None` after the last. The arguments are those of the scan.
+    fn next(&mut self, database: &Database, arguments: Arguments<'_>) -> Result<Option<Vec<Value>>>;
+}
+
+/// Where there may be nothing to give rows of.
+impl<R: Rows> Rows for Option<R> {
+    fn next(&mut self, database: &Database, arguments: Arguments<'_>) -> Result<Option<Vec<Value>>> {
+        self.as_mut().map_or(Ok(None), |rows| rows.next(database, arguments))
+    }
 }
 
 /// The arguments of one scan; one that was not given is `NULL`.
@@ -139,7 +146,8 @@ impl<T: TableFunction> Cursor<T> {
 
 struct Scan<T: TableFunction> {
     arguments: Vec<Value>,
-    rows: T::Rows,
+    /// They borrow from the table, which SQLite keeps as long as the cursor: see `on_cursor`.
+    rows: T::Rows<'static>,
     current: Option<Vec<Value>>,
     rowid: i64,
 }
@@ -288,10 +296,10 @@ unsafe extern "C" fn filter<T: TableFunction>(
     unsafe {
         on_cursor::<T>("xFilter", cursor, |cursor: &mut Cursor<T>, table| {
             cursor.scan = None;
-            let arguments = arguments::<T>(given, value::read_all(argc, argv))?;
+            let arguments = arguments::<T>(given, value::passed(argc, argv).all()?)?;
             let rows = table.function.open(&table.database, Arguments(&arguments))?;
             let mut scan = Scan::<T> { arguments, rows, current: None, rowid: 0 };
-            scan.current = scan.rows.next(&table.database)?;
+            scan.current = scan.rows.next(&table.database, Arguments(&scan.arguments))?;
             cursor.scan = Some(scan);
             Ok(())
         })
@@ -322,7 +330,7 @@ unsafe extern "C" fn next<T: TableFunction>(cursor: *mut ext::sqlite3_vtab_curso
             let Some(scan) = &mut cursor.scan else { return Ok(()) };
             // Rows that failed are at their end: the next call must not find the row before.
             scan.current = None;
-            scan.current = scan.rows.next(&table.database)?;
+            scan.current = scan.rows.next(&table.database, Arguments(&scan.arguments))?;
             scan.rowid += 1;
             Ok(())
         })
@@ -364,12 +372,13 @@ unsafe extern "C" fn rowid<T: TableFunction>(
 unsafe fn on_cursor<T: TableFunction>(
     callback: &str,
     cursor: *mut ext::sqlite3_vtab_cursor,
-    body: impl FnOnce(&mut Cursor<T>, &Table<T>) -> Result<()>,
+    body: impl FnOnce(&mut Cursor<T>, &'static Table<T>) -> Result<()>,
 ) -> c_int {
     // SAFETY: the caller's contract; SQLite keeps the table of an open cursor.
     let table = unsafe { (*cursor).pVtab };
     let outcome = guard(callback, || {
-        // SAFETY: as above. `body` may run SQL that opens other cursors on the same table, none that uses this one.
+        // SAFETY: as above: to what a cursor holds, its table is `'static`. `body` may run SQL that opens other cursors on
+        // the same table, none that uses this one.
         let (cursor, table) = unsafe { (&mut *cursor.cast::<Cursor<T>>(), &*table.cast::<Table<T>>()) };
         body(cursor, table)
     });

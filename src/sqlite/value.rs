@@ -9,58 +9,81 @@ use rusqlite::ffi::{
 use sqlite_loadable::ext;
 
 use crate::error::{Error, Kind, Result};
-use crate::value::Value;
+use crate::value::{Borrowed, Value};
 
-/// Copies the arguments of a call.
-///
-/// # Safety
-/// `argv` holds `argc` values, or `argc` is 0.
-pub(super) unsafe fn read_all(argc: c_int, argv: *mut *mut ext::sqlite3_value) -> Vec<Value> {
-    if argc <= 0 || argv.is_null() {
-        return Vec::new();
+/// The arguments of a call, copied as they are asked for.
+#[derive(Clone, Copy, Debug)]
+pub struct Passed<'a>(&'a [*mut ext::sqlite3_value]);
+
+impl Passed<'_> {
+    /// All of them.
+    pub fn all(self) -> Result<Vec<Value>> {
+        (0..self.0.len()).map(|index| self.read(index)?.to_value()).collect()
     }
-    // SAFETY: the caller's contract.
-    let values = unsafe { slice::from_raw_parts(argv, argc as usize) };
-    // SAFETY: each is a value that SQLite keeps alive during the call.
-    values.iter().map(|&value| unsafe { read(value) }).collect()
+
+    /// The argument at `index` as text; `None` where it is `NULL` or was not passed.
+    pub fn text(self, index: usize) -> Result<Option<String>> {
+        self.head(index, usize::MAX)
+    }
+
+    /// The same, of no more than so many bytes.
+    pub fn head(self, index: usize, bytes: usize) -> Result<Option<String>> {
+        self.read(index)?.head(bytes)
+    }
+
+    fn read(&self, index: usize) -> Result<Borrowed<'_>> {
+        // SAFETY: each is a value that SQLite keeps alive, and as it is, during the call.
+        self.0.get(index).map_or(Ok(Borrowed::Null), |&value| unsafe { read(value) })
+    }
 }
 
-/// Copies one value.
+/// The arguments of a call.
 ///
 /// # Safety
-/// `value` is a value that SQLite passed to the running callback.
-unsafe fn read(value: *mut ext::sqlite3_value) -> Value {
+/// `argv` holds `argc` values that SQLite keeps during `'a`, or `argc` is 0.
+pub(super) unsafe fn passed<'a>(argc: c_int, argv: *mut *mut ext::sqlite3_value) -> Passed<'a> {
+    if argc <= 0 || argv.is_null() {
+        return Passed(&[]);
+    }
+    // SAFETY: the caller's contract.
+    Passed(unsafe { slice::from_raw_parts(argv, argc as usize) })
+}
+
+/// Reads one value.
+///
+/// # Safety
+/// `value` is a value that SQLite passed to the running callback, and the result does not outlive that.
+unsafe fn read<'a>(value: *mut ext::sqlite3_value) -> Result<Borrowed<'a>> {
     // SAFETY: the caller's contract; the text or blob is fetched before its length, in the order that
     // https://www.sqlite.org/c3ref/value_blob.html asks for.
     unsafe {
-        match ext::sqlite3ext_value_type(value) {
-            SQLITE_INTEGER => Value::Integer(ext::sqlite3ext_value_int64(value)),
-            SQLITE_FLOAT => Value::Real(ext::sqlite3ext_value_double(value)),
+        Ok(match ext::sqlite3ext_value_type(value) {
+            SQLITE_INTEGER => Borrowed::Integer(ext::sqlite3ext_value_int64(value)),
+            SQLITE_FLOAT => Borrowed::Real(ext::sqlite3ext_value_double(value)),
             SQLITE_TEXT => {
                 let start = ext::sqlite3ext_value_text(value);
-                let bytes = copy(start, ext::sqlite3ext_value_bytes(value));
-                Value::Text(
-                    String::from_utf8(bytes)
-                        .unwrap_or_else(|error| String::from_utf8_lossy(error.as_bytes()).into_owned()),
-                )
+                // Even an empty text has an address, unless SQLite finds no memory to make it UTF-8.
+                let start = if start.is_null() { Err(Error::out_of_memory()) } else { Ok(start) }?;
+                Borrowed::Text(bytes(start, ext::sqlite3ext_value_bytes(value))?)
             }
             SQLITE_BLOB => {
                 let start = ext::sqlite3ext_value_blob(value);
-                Value::Blob(copy(start.cast(), ext::sqlite3ext_value_bytes(value)))
+                Borrowed::Blob(bytes(start.cast(), ext::sqlite3ext_value_bytes(value))?)
             }
-            _ => Value::Null,
-        }
+            _ => Borrowed::Null,
+        })
     }
 }
 
 /// # Safety
-/// `start` is null or points to `length` bytes.
-unsafe fn copy(start: *const u8, length: c_int) -> Vec<u8> {
-    if start.is_null() || length <= 0 {
-        return Vec::new();
+/// `start` is null or points to `length` bytes that live during `'a`.
+unsafe fn bytes<'a>(start: *const u8, length: c_int) -> Result<&'a [u8]> {
+    match usize::try_from(length) {
+        Ok(1..) if start.is_null() => Err(Error::out_of_memory()),
+        // SAFETY: the caller's contract.
+        Ok(length @ 1..) => Ok(unsafe { slice::from_raw_parts(start, length) }),
+        _ => Ok(&[]),
     }
-    // SAFETY: the caller's contract.
-    unsafe { slice::from_raw_parts(start, length as usize) }.to_vec()
 }
 
 /// Makes `outcome` the result of the function call or column that `context` stands for.

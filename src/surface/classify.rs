@@ -1,21 +1,23 @@
 //! `anomaly_classify`, `anomaly_label`, `anomaly_score`, `anomaly_scores` and `anomaly_classify_each`.
 
 use std::sync::Arc;
+use std::vec;
 
 use serde_json::Value as Json;
-use serde_json::value::RawValue;
 
 use super::Ready;
+use super::elements::Elements;
+use crate::classification::Answer;
 use crate::connection::{Connection, Model};
 use crate::db::Database;
 use crate::error::{Error, Result};
-use crate::model::{Prediction, visible};
+use crate::model::{Prediction, VISIBLE_BYTES};
 use crate::severity::Label;
-use crate::sqlite::{Arguments, TableFunction};
+use crate::sqlite::{Arguments, Passed, Rows, TableFunction};
 use crate::value::Value;
 
 /// `anomaly_classify(text)`: label, score, severity and whether the label is an anomaly, as JSON.
-pub fn classify(connection: &Connection, database: &Database, arguments: Vec<Value>) -> Result<Value> {
+pub fn classify(connection: &Connection, database: &Database, arguments: Passed<'_>) -> Result<Value> {
     top(connection, database, arguments, |label, score| {
         format!(
             // An f32 in its shortest form: the digits beyond are no information.
@@ -30,23 +32,23 @@ pub fn classify(connection: &Connection, database: &Database, arguments: Vec<Val
 }
 
 /// `anomaly_label(text)`: the label with the highest score.
-pub fn label(connection: &Connection, database: &Database, arguments: Vec<Value>) -> Result<Value> {
+pub fn label(connection: &Connection, database: &Database, arguments: Passed<'_>) -> Result<Value> {
     top(connection, database, arguments, |label, _| label.name.as_str().into())
 }
 
 /// `anomaly_score(text)`: the highest score.
-pub fn score(connection: &Connection, database: &Database, arguments: Vec<Value>) -> Result<Value> {
+pub fn score(connection: &Connection, database: &Database, arguments: Passed<'_>) -> Result<Value> {
     top(connection, database, arguments, |_, score| score.into())
 }
 
 fn top(
     connection: &Connection,
     database: &Database,
-    arguments: Vec<Value>,
+    arguments: Passed<'_>,
     result: impl FnOnce(&Label, f64) -> Value,
 ) -> Result<Value> {
-    let text = arguments.into_iter().next().and_then(Value::into_text);
-    let Some(text) = text else { return Ok(Value::Null) };
+    // A text may be large, and no more of it is needed.
+    let Some(text) = arguments.head(0, VISIBLE_BYTES)? else { return Ok(Value::Null) };
     let model = connection.model()?;
     let prediction = predict(&model, database, &text)?;
     let (label, score) = model.classifier()?.top(&prediction);
@@ -71,11 +73,12 @@ impl TableFunction for Scores {
     const COLUMNS: &'static [&'static str] = &["label", "score", "severity", "anomalous"];
     const ARGUMENTS: &'static [&'static str] = &["text"];
     const REQUIRED: usize = 1;
-    type Rows = Ready;
+    type Rows<'db> = Ready;
 
     fn open(&self, database: &Database, arguments: Arguments<'_>) -> Result<Ready> {
         let connection = &*self.0;
-        let Some(text) = arguments.get(0).text() else { return Ok(Ready::new(Vec::new())) };
+        let text = arguments.get(0).borrowed().head(VISIBLE_BYTES)?;
+        let Some(text) = text else { return Ok(Ready::new(Vec::new())) };
         connection.note((|| {
             let model = connection.model()?;
             let prediction = predict(&model, database, &text)?;
@@ -98,70 +101,80 @@ impl TableFunction for ClassifyEach {
     const COLUMNS: &'static [&'static str] = &["idx", "label", "score", "severity", "anomalous"];
     const ARGUMENTS: &'static [&'static str] = &["json_array"];
     const REQUIRED: usize = 1;
-    type Rows = Ready;
+    type Rows<'db> = Option<Each>;
 
-    fn open(&self, database: &Database, arguments: Arguments<'_>) -> Result<Ready> {
-        let connection = &*self.0;
-        let Some(json) = arguments.get(0).text() else { return Ok(Ready::new(Vec::new())) };
-        connection.note(elements(&json).and_then(|texts| each(connection, database, &texts)))
+    fn open(&self, database: &Database, arguments: Arguments<'_>) -> Result<Option<Each>> {
+        if *arguments.get(0) == Value::Null {
+            return Ok(None);
+        }
+        self.0.note(Each::begin(&self.0, database, arguments.get(0))).map(Some)
     }
 }
 
-/// What the model sees of the elements of a JSON array: of strings their text, of `null` nothing, of anything else its
-/// JSON.
-fn elements(json: &str) -> Result<Vec<Option<String>>> {
-    // An array may be as large as SQLite lets a value be: no more than one element is held as a whole.
-    let elements: serde_json::Result<Vec<&RawValue>> = serde_json::from_str(json);
-    let texts = elements.and_then(|elements| elements.into_iter().map(element).collect());
-    texts.map_err(|error| {
-        Error::argument(format!(
-            "anomaly_classify_each(json_array): not a JSON array ({error}); \
-             pass one such as SELECT json_group_array(text) FROM … gives"
-        ))
-    })
+/// The elements of an array, so many of which are read and classified together as are soon asked for.
+pub struct Each {
+    connection: Arc<Connection>,
+    model: Model,
+    /// The argument as text, where it is none itself.
+    copy: Option<String>,
+    elements: Elements,
+    /// Those that were classified, and how many there were before.
+    ready: vec::IntoIter<Option<Answer>>,
+    index: usize,
 }
 
-fn element(json: &RawValue) -> serde_json::Result<Option<String>> {
-    let text = match serde_json::from_str(json.get())? {
-        Json::Null => return Ok(None),
-        Json::String(text) => text,
-        other => other.to_string(),
-    };
-    Ok(Some(visible(&text).to_owned()))
-}
+impl Each {
+    /// As many as keep the cores busy, though most of them were seen before.
+    const TOGETHER: usize = 8192;
 
-fn each(connection: &Connection, database: &Database, texts: &[Option<String>]) -> Result<Ready> {
-    let model = connection.model()?;
-    let present: Vec<_> = texts.iter().flatten().map(String::as_str).collect();
-    let answers = model.classify(&present, &|| database.check_interrupt())?;
-    let classifier = model.classifier()?;
-    let mut answers = answers.into_iter();
-    let rows = texts.iter().enumerate().map(|(index, text)| {
-        let answer = text.as_ref().and_then(|_| answers.next()).transpose();
-        let prediction = answer.map_err(|error| error.context(format!("element {index}")))?;
+    fn begin(connection: &Arc<Connection>, database: &Database, argument: &Value) -> Result<Self> {
+        let copy = match argument {
+            Value::Text(_) => None,
+            other => other.borrowed().head(usize::MAX)?,
+        };
+        let elements = Elements::of(as_text(&copy, argument), &|| database.check_interrupt())?;
+        let model = connection.model()?;
+        // A model that cannot be used is told even where there is nothing to classify.
+        model.classifier()?;
+        let connection = Arc::clone(connection);
+        Ok(Self { connection, model, copy, elements, ready: Vec::new().into_iter(), index: 0 })
+    }
+
+    fn read(&mut self, database: &Database, argument: &Value) -> Result<Vec<Option<Answer>>> {
+        let check = || database.check_interrupt();
+        let texts = self.elements.next(as_text(&self.copy, argument), Self::TOGETHER, &check)?;
+        let present: Vec<_> = texts.iter().flatten().map(String::as_str).collect();
+        let mut answers = self.model.classify(&present, &check)?.into_iter();
+        Ok(texts.iter().map(|text| text.as_ref().and_then(|_| answers.next())).collect())
+    }
+
+    fn next_row(&mut self, database: &Database, argument: &Value) -> Result<Option<Vec<Value>>> {
+        if self.ready.as_slice().is_empty() {
+            self.ready = self.read(database, argument)?.into_iter();
+        }
+        let Some(answer) = self.ready.next() else { return Ok(None) };
+        let index = self.index;
+        self.index += 1;
+        let prediction = answer.transpose().map_err(|error| error.context(format!("element {index}")))?;
+        let classifier = self.model.classifier()?;
         let description = prediction.map_or([const { Value::Null }; 4], |prediction| {
             let (label, score) = classifier.top(&prediction);
             described(label, score)
         });
-        Ok([Value::from(index)].into_iter().chain(description).collect())
-    });
-    Ok(Ready::new(rows.collect::<Result<_>>()?))
+        Ok(Some([Value::from(index)].into_iter().chain(description).collect()))
+    }
 }
 
-#[cfg(test)]
-#[allow(clippy::unwrap_used)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn elements_are_read_as_texts() {
-        let texts = elements(r#"["a", null, 7, {"k": 1}]"#).unwrap();
-        assert_eq!(texts, [Some("a".into()), None, Some("7".into()), Some(r#"{"k":1}"#.into())]);
+impl Rows for Each {
+    fn next(&mut self, database: &Database, arguments: Arguments<'_>) -> Result<Option<Vec<Value>>> {
+        let row = self.next_row(database, arguments.get(0));
+        self.connection.note(row)
     }
+}
 
-    #[test]
-    fn what_is_no_array_is_an_error_with_a_remedy() {
-        let error = elements(r#"{"a": 1}"#).unwrap_err().to_string();
-        assert!(error.contains("not a JSON array") && error.contains("json_group_array"), "{error}");
+fn as_text<'a>(copy: &'a Option<String>, argument: &'a Value) -> &'a str {
+    match (copy, argument) {
+        (Some(copy), _) | (None, Value::Text(copy)) => copy,
+        _ => "",
     }
 }

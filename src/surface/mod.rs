@@ -2,6 +2,7 @@
 
 mod classify;
 mod detections;
+mod elements;
 mod manage;
 mod score_pending;
 mod status;
@@ -17,17 +18,17 @@ pub use status::Status;
 use crate::connection::Connection;
 use crate::db::Database;
 use crate::error::Result;
-use crate::sqlite::Rows;
+use crate::sqlite::{Arguments, Passed, Rows};
 use crate::value::Value;
 
 /// The body of a scalar function.
-pub type Scalar = fn(&Connection, &Database, Vec<Value>) -> Result<Value>;
+pub type Scalar = fn(&Connection, &Database, Passed<'_>) -> Result<Value>;
 
 /// Ties a scalar function to its connection.
 pub fn bind(
     connection: &Arc<Connection>,
     body: Scalar,
-) -> impl Fn(&Database, Vec<Value>) -> Result<Value> + Send + Sync + 'static {
+) -> impl Fn(&Database, Passed<'_>) -> Result<Value> + Send + Sync + 'static {
     let connection = Arc::clone(connection);
     move |database, arguments| connection.note(body(&connection, database, arguments))
 }
@@ -42,7 +43,7 @@ impl Ready {
 }
 
 impl Rows for Ready {
-    fn next(&mut self, _: &Database) -> Result<Option<Vec<Value>>> {
+    fn next(&mut self, _: &Database, _: Arguments<'_>) -> Result<Option<Vec<Value>>> {
         Ok(self.0.next())
     }
 }

@@ -9,7 +9,7 @@ use crate::connection::Connection;
 use crate::db::Database;
 use crate::error::{Error, Result};
 use crate::scoring::{Report, Run};
-use crate::sqlite::{Arguments, Rows, TableFunction};
+use crate::sqlite::{Arguments, Passed, Rows, TableFunction};
 use crate::value::Value;
 
 /// `anomaly_score_pending([batch [, threshold]])`: scores all pending entries, one row a batch as it is committed.
@@ -27,7 +27,7 @@ impl TableFunction for ScorePending {
         &["batch", "scored", "detections", "failed", "skipped", "remaining", "elapsed_ms", "error"];
     const ARGUMENTS: &'static [&'static str] = &["batch_size", "min_score"];
     const DIRECT_ONLY: bool = true;
-    type Rows = Batches;
+    type Rows<'db> = Batches;
 
     fn open(&self, _: &Database, arguments: Arguments<'_>) -> Result<Batches> {
         let connection = Arc::clone(&self.0);
@@ -38,7 +38,7 @@ impl TableFunction for ScorePending {
 }
 
 impl Rows for Batches {
-    fn next(&mut self, database: &Database) -> Result<Option<Vec<Value>>> {
+    fn next(&mut self, database: &Database, _: Arguments<'_>) -> Result<Option<Vec<Value>>> {
         let outcome = self.run.next(&self.connection, database);
         let outcome = outcome.map_err(|error| error.context(ScorePending::NAME));
         Ok(self.connection.note(outcome)?.map(row))
@@ -47,9 +47,9 @@ impl Rows for Batches {
 
 /// `anomaly_score_all([batch [, threshold]])`: the same in one call that reads no table, so that other connections
 /// can write between the batches; gives the totals as JSON.
-pub fn score_all(connection: &Connection, database: &Database, arguments: Vec<Value>) -> Result<Value> {
+pub fn score_all(connection: &Connection, database: &Database, arguments: Passed<'_>) -> Result<Value> {
     let totals = (|| {
-        let mut run = Run::new(settings(connection, &arguments)?);
+        let mut run = Run::new(settings(connection, &arguments.all()?)?);
         let mut totals = Report::default();
         while let Some(report) = run.next(connection, database)? {
             totals.add(report);

@@ -22,7 +22,7 @@ impl TableFunction for Status {
     const ARGUMENTS: &'static [&'static str] = &[];
     // What it shows of the machine is not for a schema to copy into its tables.
     const DIRECT_ONLY: bool = true;
-    type Rows = Ready;
+    type Rows<'db> = Ready;
 
     fn open(&self, database: &Database, _: Arguments<'_>) -> Result<Ready> {
         let mut rows = vec![
