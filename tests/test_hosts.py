@@ -201,6 +201,28 @@ def test_python(driver):
         assert (done.stdout.strip(), done.stderr) == ("SECURITY_ANOMALY", "")
 
 
+AUTOMATIC = """
+import ctypes, ctypes.util, sys
+sqlite = ctypes.CDLL(ctypes.util.find_library("sqlite3"))
+extension = ctypes.CDLL(sys.argv[1])
+sqlite.sqlite3_auto_extension(ctypes.cast(extension.sqlite3_anomaly_init, ctypes.c_void_p))
+db = ctypes.c_void_p()
+print(sqlite.sqlite3_open(b":memory:", ctypes.byref(db)))
+print(sqlite.sqlite3_exec(db, b"SELECT anomaly_version()", None, None, None))
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="takes the SQLite library that the shell uses")
+def test_it_may_be_an_automatic_extension():
+    done = subprocess.run(
+        [sys.executable, "-c", AUTOMATIC, EXTENSION.with_suffix(SUFFIX)],
+        capture_output=True,
+        text=True,
+        timeout=PATIENCE,
+    )
+    assert (done.stdout, done.stderr) == ("0\n0\n", "")
+
+
 def test_loading_twice_keeps_the_settings():
     done = shell(load(DIST), "SELECT anomaly_config('batch', 7);", load(DIST), "SELECT anomaly_config('batch');")
     assert (done.stdout.split(), done.stderr) == (["7", "7"], "")

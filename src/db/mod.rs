@@ -100,7 +100,11 @@ impl Database {
 
     /// Whether a function of this name can be called without arguments. It is not called.
     pub fn has_function(&self, name: &str) -> bool {
-        self.connection.prepare(&format!("SELECT {name}()")).is_ok()
+        let has_it = self.connection.prepare(&format!("SELECT {name}()")).is_ok();
+        // That there is none must not stay the connection's last error: sqlite3_open() fails with it, where what loads is
+        // an automatic extension (https://www.sqlite.org/c3ref/auto_extension.html).
+        drop(self.connection.prepare("SELECT 1"));
+        has_it
     }
 
     /// The rows of a pragma about `name`.
