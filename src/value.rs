@@ -89,12 +89,7 @@ impl Borrowed<'_> {
             Self::Integer(number) => Value::Integer(number),
             Self::Real(number) => Value::Real(number),
             Self::Text(bytes) => Value::Text(as_text(bytes)?),
-            Self::Blob(bytes) => {
-                let mut copy = Vec::new();
-                copy.try_reserve_exact(bytes.len()).map_err(|_| Error::out_of_memory())?;
-                copy.extend_from_slice(bytes);
-                Value::Blob(copy)
-            }
+            Self::Blob(bytes) => Value::Blob(copy(bytes)?),
         })
     }
 
@@ -110,6 +105,14 @@ impl Borrowed<'_> {
 /// Fails where there is no memory for so many bytes, which what comes next would abort the process for.
 pub fn require_room(bytes: usize) -> Result<()> {
     Vec::<u8>::new().try_reserve_exact(bytes).map_err(|_| Error::out_of_memory())
+}
+
+/// A copy; an error where there is no memory for it.
+pub fn copy(bytes: &[u8]) -> Result<Vec<u8>> {
+    let mut copy = Vec::new();
+    copy.try_reserve_exact(bytes.len()).map_err(|_| Error::out_of_memory())?;
+    copy.extend_from_slice(bytes);
+    Ok(copy)
 }
 
 /// A copy as UTF-8, bytes that are none being replaced as [`String::from_utf8_lossy`] does it.

@@ -3,8 +3,8 @@
 use rusqlite::types::{FromSql, FromSqlError, FromSqlResult, ToSqlOutput, ValueRef};
 use rusqlite::{Row, ToSql};
 
-use crate::error::{Error, Result};
-use crate::value::{Borrowed, Value};
+use crate::error::Result;
+use crate::value::{Borrowed, Value, copy};
 
 /// An owned [`ValueRef`].
 #[derive(Clone, Debug, PartialEq)]
@@ -22,17 +22,10 @@ impl FromSql for Cell {
             ValueRef::Null => Self::Null,
             ValueRef::Integer(number) => Self::Integer(number),
             ValueRef::Real(number) => Self::Real(number),
-            ValueRef::Text(bytes) => Self::Text(copy(bytes)?),
-            ValueRef::Blob(bytes) => Self::Blob(copy(bytes)?),
+            ValueRef::Text(bytes) => Self::Text(copy(bytes).map_err(FromSqlError::other)?),
+            ValueRef::Blob(bytes) => Self::Blob(copy(bytes).map_err(FromSqlError::other)?),
         })
     }
-}
-
-fn copy(bytes: &[u8]) -> FromSqlResult<Vec<u8>> {
-    let mut copy = Vec::new();
-    copy.try_reserve_exact(bytes.len()).map_err(|_| FromSqlError::other(Error::out_of_memory()))?;
-    copy.extend_from_slice(bytes);
-    Ok(copy)
 }
 
 impl ToSql for Cell {
