@@ -40,7 +40,8 @@ def require_package() -> None:
 
 
 def environment(**changes: str) -> dict[str, str]:
-    """The caller's, but for other Python packages, and the changes."""
+    """The caller's, but for other Python packages, and the changes: that of whatever runs of the package."""
+    require_package()
     kept = {name: value for name, value in os.environ.items() if name not in ("PYTHONPATH", "NO_COLOR", "FORCE_COLOR")}
     return kept | changes
 

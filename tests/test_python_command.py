@@ -26,7 +26,6 @@ from package import (
     imported,
     logged,
     python,
-    require_package,
     rows,
     said,
 )
@@ -41,11 +40,6 @@ FOREIGN = [
         ("log_entries is a view", "anomalies are scored in a table: give the view another name"),
     ),
 ]
-
-
-@pytest.fixture(scope="module", autouse=True)
-def installed() -> None:
-    require_package()
 
 
 @pytest.fixture

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from conftest import ROOT
-from package import COMMAND, PATIENCE, SCRIPTS, command, environment, python, require_package, rows
+from package import COMMAND, PATIENCE, SCRIPTS, command, environment, python, rows
 from pages import Page, code, read
 from pages import blocks as all_blocks
 
@@ -54,11 +54,6 @@ PRINTED = {
     "with_sqlalchemy_async.py": ["SYSTEM_FAILURE\n"] * 2,
     "with_turnstone.py": ["1 1 False None\nERROR Failed password for root from 203.0.113.9\n", "0 0 False None\n"],
 }  # fmt: skip
-
-
-@pytest.fixture(scope="module", autouse=True)
-def installed() -> None:
-    require_package()
 
 
 def blocks(page: str, language: str) -> list[str]:

@@ -30,17 +30,11 @@ from package import (
     imported,
     logged,
     python,
-    require_package,
     rows,
     said,
 )
 
 TEXTS = "SELECT text FROM log_entries ORDER BY rowid"
-
-
-@pytest.fixture(scope="module", autouse=True)
-def installed() -> None:
-    require_package()
 
 
 @pytest.fixture

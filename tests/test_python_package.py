@@ -12,18 +12,13 @@ import zipfile
 import pytest
 
 from conftest import DIST, MODELS, ROOT, SUFFIX
-from package import PATIENCE, PYTHON, VENV, environment, python, require_package
+from package import PATIENCE, PYTHON, VENV, environment, python
 from parity import golden, scorers
 
 TURNSTONE = ROOT / "tests" / "turnstone"
 IMPORT = "from app.services import anomaly\n"
 SWAPPED = "from sqlite_anomaly import turnstone as anomaly\n"
 LINE = "Failed password for root from 10.0.0.1 port 22 ssh2"
-
-
-@pytest.fixture(scope="module", autouse=True)
-def installed() -> None:
-    require_package()
 
 
 @pytest.fixture(scope="module")

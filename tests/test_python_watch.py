@@ -23,15 +23,9 @@ from package import (
     imported,
     logged,
     python,
-    require_package,
     rows,
     said,
 )
-
-
-@pytest.fixture(scope="module", autouse=True)
-def installed() -> None:
-    require_package()
 
 
 @pytest.fixture
